@@ -1,0 +1,166 @@
+"""DQN as an RLlib algorithm: the loop that acts, stores and learns at a held ratio.
+
+One process holds all of it. The runner's environments step in the emulator's own threads while the
+learner updates; the runner acts with the learner's own network, so no weights are copied.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+from ray.rllib.algorithms.algorithm import Algorithm
+from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
+from ray.rllib.core import DEFAULT_MODULE_ID
+from ray.rllib.utils.metrics import ENV_RUNNER_RESULTS, LEARNER_RESULTS
+
+from algorithms.dqn.config import DQNConfig
+from algorithms.dqn.episodes import Episode
+from algorithms.dqn.held_out import collect_held_out_states
+from algorithms.dqn.learner import DQNLearner
+from algorithms.dqn.runner import DQNRunner
+from algorithms.replay import FrameReplay
+
+_HELD_OUT_BATCH = 128  # states a forward pass, so that many states need little memory
+
+
+class DQN(Algorithm):
+    """Deep Q-learning (Mnih et al. 2013, Algorithm 1) with the options of `DQNOptions`.
+
+    Attributes:
+        replay: what is learnt from.
+        held_out: (n, *observation_shape) states whose greatest Q-values are followed; None when
+            `held_out_states` is 0.
+        num_env_steps: steps taken in all.
+        num_updates: minibatch updates made in all.
+    """
+
+    config: DQNConfig  # type: ignore[assignment]
+
+    @classmethod
+    def get_default_config(cls) -> DQNConfig:
+        """The preset `fast`, without an environment."""
+        return DQNConfig()
+
+    def setup(self, config: AlgorithmConfig) -> None:
+        """Builds runner, learner, replay and held-out states."""
+        super().setup(config)
+        self.options = self.config.options
+        runner = self.env_runner
+        assert isinstance(runner, DQNRunner)
+        self.runner = runner
+        assert self.learner_group is not None
+        learner = next(
+            iter(self.learner_group.foreach_learner(lambda learner, _=None: learner))
+        ).get()
+        assert isinstance(learner, DQNLearner)
+        self.learner = learner
+        self.runner.use_module(self.learner.dqn_module)
+        seed = self.config.seed
+        self._replay_rng = np.random.default_rng(None if seed is None else [seed, 1])
+        self.replay = FrameReplay(
+            capacity=self.options.replay_capacity,
+            frame_shape=self.runner.frames.frame_shape,
+            frame_dtype=self.runner.frames.frame_dtype,
+            stack=self.runner.stacks.observation.shape[1],
+            n_step=self.options.n_step,
+            gamma=self.options.gamma,
+            clip_rewards=self.options.clip_rewards,
+            compression=self.options.replay_compression if self.runner.frames.stacks else "none",
+            max_bytes=self.options.replay_max_bytes,
+            rng=self._replay_rng,
+        )
+        self.held_out = collect_held_out_states(self.config)
+        self.num_env_steps = 0
+        self._updates_owed = 0.0
+
+    @property
+    def num_updates(self) -> int:
+        """Minibatch updates made in all."""
+        return self.learner.num_updates
+
+    def training_step(self) -> None:
+        """Acts and learns for `steps_per_iteration` steps and logs what happened."""
+        options, runner = self.options, self.runner
+        start, until = time.perf_counter(), self.num_env_steps + options.steps_per_iteration
+        steps, updates = self.num_env_steps, self.num_updates
+        learned: list[dict[str, float]] = []
+        self._episodes: list[Episode] = []
+        while self.num_env_steps < until:
+            runner.start_step()
+            if options.overlap:
+                learned += self._learn()
+            self._episodes += runner.finish_step()
+            taken = runner.num_env_steps_sampled_lifetime - self.num_env_steps
+            self.num_env_steps += taken
+            self.replay.add(runner.take_fragment())
+            if len(self.replay) >= options.learning_starts:
+                self._updates_owed += taken * options.updates_per_step
+            if not options.overlap:
+                learned += self._learn()
+        seconds = time.perf_counter() - start
+        self._log(learned, self.num_env_steps - steps, self.num_updates - updates, seconds)
+
+    def step(self) -> dict[str, Any]:
+        """One training iteration; beside RLlib's results, `episodes` lists those that ended."""
+        result = super().step()
+        result["episodes"] = [
+            {"step": e.end_step, "return": e.return_, "length": e.length} for e in self._episodes
+        ]
+        return result
+
+    def held_out_max_q(self) -> float:
+        """Mean over the held-out states of the greatest Q-value (2013, section 5.1)."""
+        assert self.held_out is not None, "held_out_states is 0"
+        greatest = []
+        for i in range(0, len(self.held_out), _HELD_OUT_BATCH):
+            values = self.runner.q_values(self.held_out[i : i + _HELD_OUT_BATCH])
+            greatest.append(values.max(axis=1))
+        return float(np.concatenate(greatest).mean())
+
+    def get_state(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """RLlib's state and this algorithm's counters."""
+        return super().get_state(*args, **kwargs) | {
+            "dqn": {
+                "num_env_steps": self.num_env_steps,
+                "updates_owed": self._updates_owed,
+                "replay_rng": self._replay_rng.bit_generator.state,
+            }
+        }
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Restores what `get_state` gave. The replay fills anew before learning goes on."""
+        super().set_state(state)
+        if own := state.get("dqn"):
+            self.num_env_steps = own["num_env_steps"]
+            self.runner.num_env_steps_sampled_lifetime = self.num_env_steps
+            self._updates_owed = own["updates_owed"]
+            self._replay_rng.bit_generator.state = own["replay_rng"]
+
+    def _learn(self) -> list[dict[str, float]]:
+        """Makes the updates owed, in whole calls of `updates_per_call` minibatches."""
+        per_call = self.options.updates_per_call
+        results = []
+        while self._updates_owed >= per_call:
+            batch = self.replay.sample(per_call * self.options.batch_size)
+            results.append(self.learner.update_minibatches(batch, per_call))
+            self._updates_owed -= per_call
+        return results
+
+    def _log(
+        self, learned: list[dict[str, float]], steps: int, updates: int, seconds: float
+    ) -> None:
+        log = self.metrics.log_value
+        self.metrics.aggregate([self.runner.get_metrics()], key=ENV_RUNNER_RESULTS)
+        log((ENV_RUNNER_RESULTS, "epsilon"), self.runner.epsilon, window=1)
+        log((ENV_RUNNER_RESULTS, "env_steps_per_s"), steps / seconds, window=1)
+        learner = (LEARNER_RESULTS, DEFAULT_MODULE_ID)
+        for name in ("loss", "td_error_abs", "q") if learned else ():
+            log((*learner, name), float(np.mean([r[name] for r in learned])), window=1)
+        log((*learner, "num_updates"), self.num_updates, window=1)
+        log((*learner, "updates_per_s"), updates / seconds, window=1)
+        if self.held_out is not None:
+            log((*learner, "held_out_max_q"), self.held_out_max_q(), window=1)
+        log(("replay", "num_transitions"), len(self.replay), window=1)
+        log(("replay", "num_bytes"), self.replay.nbytes, window=1)

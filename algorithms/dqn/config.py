@@ -1,0 +1,194 @@
+"""DQN's RLlib configuration: an ordinary AlgorithmConfig whose own part is `DQNOptions`."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from typing import Any, Self
+
+from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
+from ray.rllib.core.rl_module import RLModuleSpec
+from ray.rllib.utils.from_config import NotProvided
+
+from algorithms.dqn.options import DQNOptions, option_names, preset
+from arcadia.errors import UserError, did_you_mean
+
+_RLLIB_TRAINING = tuple(inspect.signature(AlgorithmConfig.training).parameters)[1:]
+
+# RLlib settings that this algorithm has its own word for, or does not take: never ignored.
+_INSTEAD = {
+    "train_batch_size": "batch_size",
+    "train_batch_size_per_learner": "batch_size",
+    "minibatch_size": "batch_size and updates_per_call",
+    "num_epochs": "updates_per_step",
+    "num_sgd_iter": "updates_per_step",
+    "shuffle_batch_per_epoch": None,
+    "model": "network and hidden_size",
+    "grad_clip": None,
+    "grad_clip_by": None,
+    "learner_connector": None,
+    "num_aggregator_actors_per_learner": None,
+}
+
+
+class DQNConfig(AlgorithmConfig):
+    """Configures :class:`~algorithms.dqn.algorithm.DQN`.
+
+    Every field of :class:`~algorithms.dqn.options.DQNOptions` is an attribute of this config, an
+    argument of :meth:`training` and a key of a Tune search space; RLlib's own settings
+    (`environment`, `callbacks`, `evaluation`, `debugging(seed=...)`) work beside them.
+
+    Example:
+        algo = DQNConfig.preset("nips2013", game="pong").build_algo()
+
+    Raises:
+        AttributeError: for a name that is neither an option nor a setting of RLlib, naming the
+            nearest; also through `update_from_dict` and a Tune search space.
+    """
+
+    def __init__(self, algo_class: type | None = None) -> None:
+        if algo_class is None:
+            from algorithms.dqn.algorithm import DQN
+
+            algo_class = DQN
+        super().__init__(algo_class=algo_class)
+        from algorithms.dqn.runner import DQNRunner
+
+        for field in dataclasses.fields(DQNOptions):
+            setattr(self, field.name, field.default)
+        self.env_runner_cls = DQNRunner
+        self.num_env_runners = 0
+        self.exploration_config = {}  # the runner's epsilon is the exploration
+        self._is_complete = True
+
+    @classmethod
+    def preset(cls, name: str, **overrides: Any) -> Self:
+        """A config with the options of a preset; see :func:`algorithms.dqn.options.preset`."""
+        config = cls()
+        for field, value in dataclasses.asdict(preset(name, **overrides)).items():
+            setattr(config, field, value)
+        return config
+
+    @property
+    def options(self) -> DQNOptions:
+        """The options, checked.
+
+        Raises:
+            UserError: for a value that cannot work.
+        """
+        return DQNOptions(**{name: getattr(self, name) for name in option_names()})
+
+    def training(self, **kwargs: Any) -> Self:  # type: ignore[override]
+        """Sets any option of `DQNOptions`, or an argument of RLlib's `training` that fits.
+
+        Raises:
+            UserError: for a name that is neither, or an RLlib setting that has no meaning here.
+        """
+        rllib = {}
+        for name, value in kwargs.items():
+            if value is NotProvided:
+                continue
+            if name in option_names():
+                setattr(self, name, value)
+            elif name in _INSTEAD:
+                raise UserError(_refusal(name))
+            elif name in _RLLIB_TRAINING:
+                rllib[name] = value
+            else:
+                near = did_you_mean(name, option_names() + _RLLIB_TRAINING)
+                raise UserError(f"{name}: no option of DQN{near}")
+        super().training(**rllib)
+        return self
+
+    def validate(self) -> None:
+        """Checks options and settings together.
+
+        Raises:
+            UserError: for what cannot work, in one line.
+        """
+        super().validate()
+        options = self.options
+        if options.game is None and self.env is None:
+            raise UserError('game and env are both unset: give one, such as game="pong"')
+        if not (self.enable_rl_module_and_learner and self.enable_env_runner_and_connector_v2):
+            raise UserError("api_stack: DQN runs on RLlib's new API stack only; leave it enabled")
+        if self.is_multi_agent:
+            raise UserError("multi_agent: DQN plays one agent; remove policies")
+        if self.is_offline:
+            raise UserError("offline_data: DQN learns from its own environments; remove input_")
+        if self.framework_str != "torch":
+            raise UserError(f'framework "{self.framework_str}": DQN is written in torch')
+        for name in ("num_env_runners", "num_learners"):
+            if getattr(self, name):
+                raise UserError(
+                    f"{name} {getattr(self, name)}: DQN acts and learns in one process; set it to 0"
+                )
+        default = AlgorithmConfig()
+        for name in _INSTEAD:
+            if getattr(self, name, None) != getattr(default, name, None):
+                raise UserError(_refusal(name))
+
+    def get_default_rl_module_spec(self) -> RLModuleSpec:
+        """The Q-network's module."""
+        from algorithms.dqn.networks import DQNModule
+
+        options = self.options
+        return RLModuleSpec(
+            module_class=DQNModule,
+            model_config={
+                "network": options.network,
+                "hidden_size": options.hidden_size,
+                "dueling": options.dueling,
+                "double": options.double,
+                "use_target": options.target_update_period > 0,
+            },
+        )
+
+    def get_default_learner_class(self) -> type:
+        """The learner."""
+        from algorithms.dqn.learner import DQNLearner
+
+        return DQNLearner
+
+    def __setattr__(self, key: str, value: Any) -> None:
+        # RLlib would silently make a new attribute of a misspelt key.
+        if getattr(self, "_is_complete", False) and not key.startswith("_"):
+            known = _attribute_names(self)
+            if key not in known:
+                near = did_you_mean(key, known)
+                raise UserError(f"{key}: neither an option of DQN nor a setting of RLlib{near}")
+        super().__setattr__(key, value)
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        setattr(self, key, value)
+
+
+def _attribute_names(config: AlgorithmConfig) -> list[str]:
+    """What may be set: options first, so that the nearest name is one of them where two tie."""
+    properties = [
+        name
+        for name in dir(type(config))
+        if isinstance(getattr(type(config), name, None), property) and not name.startswith("_")
+    ]
+    return [*option_names(), *(k for k in vars(config) if not k.startswith("_")), *properties]
+
+
+def _refusal(name: str) -> str:
+    instead = _INSTEAD[name]
+    way_out = f"use {instead}" if instead else "remove it"
+    return f"{name}: a setting of RLlib that DQN does not take; {way_out}"
+
+
+# Editors and `help` show the options as keyword arguments of `training`.
+DQNConfig.training.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+    [
+        inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD),
+        *(
+            inspect.Parameter(
+                f.name, inspect.Parameter.KEYWORD_ONLY, default=f.default, annotation=f.type
+            )
+            for f in dataclasses.fields(DQNOptions)
+        ),
+        inspect.Parameter("rllib", inspect.Parameter.VAR_KEYWORD),
+    ]
+)

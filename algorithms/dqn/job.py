@@ -1,0 +1,338 @@
+"""What DQN's commands do: train, evaluate, watch, report."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+import signal
+import tempfile
+import time
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+
+from algorithms.dqn.options import PRESETS, DQNOptions, preset
+from arcadia.errors import UserError
+from arcadia.options import CommonOptions, command_words, parse, peek
+from arcadia.runs import RunFolder, default_run_dir
+
+if TYPE_CHECKING:
+    from algorithms.dqn.algorithm import DQN
+    from arcadia.commands import EvaluateOptions, WatchOptions
+    from arcadia.report import Report
+
+# What may differ when a run goes on: how long it goes and how often it speaks.
+_MAY_CHANGE = ("total_frames", "steps_per_iteration", "num_gpus_per_learner")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions(CommonOptions):
+    """Trains DQN (Mnih et al. 2013) on an Atari game or a Gymnasium environment."""
+
+    preset: str = "fast"
+    """Where the defaults below come from: fast (learns soonest on a small machine), nips2013 (the
+    2013 paper to the letter) or nature2015."""
+    resume: str | None = None
+    """Run to go on with; its options stay, other ones are refused."""
+    minutes: float | None = None
+    """Stop after so many minutes of training, whatever total_frames says."""
+    checkpoint_minutes: float = 10
+    """Minutes between checkpoints; one is always written at the end."""
+    options: Annotated[DQNOptions, tyro.conf.arg(name="")] = field(default_factory=DQNOptions)
+
+
+def train(argv: list[str], prog: str) -> dict[str, Any]:
+    """`arcadia train dqn`."""
+    resume = peek(argv, "--resume")
+    name = peek(argv, "--preset") or "fast"
+    if name not in PRESETS:
+        preset(name)  # says what there is
+    if resume is None:
+        # Some of a preset's defaults hang on the game, so it is known before the rest is read.
+        game = peek(argv, "--game")
+        default = TrainOptions(preset=name, options=preset(name, game=game))
+        run = None
+    else:
+        from algorithms.dqn.evaluation import options_of
+
+        run = RunFolder.open(resume)
+        if run.kind != "dqn":
+            raise UserError(f'{resume}: a run of kind "{run.kind}"; dqn cannot go on with it')
+        default = TrainOptions(preset=run.config["preset"], options=options_of(run))
+    command = parse(TrainOptions, argv, prog, default)
+    if run is None:
+        return main(command, command_words(prog, argv))
+    _refuse_contradictions(command, default, run)
+    return main(command, command_words(prog, argv), run)
+
+
+def _refuse_contradictions(command: TrainOptions, default: TrainOptions, run: RunFolder) -> None:
+    for f in dataclasses.fields(DQNOptions):
+        was, now = getattr(default.options, f.name), getattr(command.options, f.name)
+        if was != now and f.name not in _MAY_CHANGE:
+            raise UserError(
+                f"{f.name} {now!r}: the run {run.storage.shown()} was made with {was!r}; "
+                "leave the option out, or start a new run"
+            )
+    if command.preset != default.preset:
+        raise UserError(f"preset {command.preset!r}: the run was made with {default.preset!r}")
+    if command.run_dir is not None:
+        raise UserError("run_dir: a run goes on in its own folder; leave it out with --resume")
+    if command.seed is not None and command.seed != run.seed:
+        raise UserError(f"seed {command.seed}: the run was made with seed {run.seed}")
+
+
+def main(
+    command: TrainOptions, words: list[str] | None = None, resumed: RunFolder | None = None
+) -> dict[str, Any]:
+    """Trains, with a run folder, TensorBoard, a progress line and checkpoints.
+
+    Args:
+        command: What to train and for how long.
+        words: The command line, for the run's record.
+        resumed: The run to go on with.
+
+    Returns:
+        `run`, `env_steps`, `env_frames`, `updates`, `episode_return_mean` (of the last hundred
+        training episodes; None before the first ended) and `seconds`.
+    """
+    options = command.options
+    if options.game is None and options.env is None:
+        raise UserError("game: give --game, such as --game pong, or --env")
+    if options.game is not None:
+        from algorithms.envs.atari import check_game
+
+        check_game(options.game)
+    from algorithms.dqn.algorithm import DQN
+    from algorithms.dqn.evaluation import config_of
+    from arcadia import cluster
+
+    seed = command.seed if command.seed is not None else random.SystemRandom().randrange(2**31)
+    seed = seed if resumed is None else resumed.seed
+    cluster.connect(command.address)
+    cluster.check_gpus(options.num_gpus_per_learner)
+    algo = config_of(options, seed).build_algo()
+    assert isinstance(algo, DQN)
+    try:
+        if resumed is None:
+            run = RunFolder.create(
+                command.run_dir or default_run_dir("dqn"),
+                kind="dqn",
+                config={"preset": command.preset, "options": dataclasses.asdict(options)},
+                seed=seed,
+                command=words,
+            )
+            _save_held_out(run, algo)
+        else:
+            run = resumed
+            checkpoint = run.latest_checkpoint()
+            if checkpoint is None:
+                raise UserError(
+                    f"{run.storage.shown()}: has no checkpoint to go on from; start a new run"
+                )
+            algo.restore_from_path(str(checkpoint))
+            run.set_status("running")
+        return _train(run, algo, command)
+    finally:
+        algo.stop()
+
+
+def _train(run: RunFolder, algo: DQN, command: TrainOptions) -> dict[str, Any]:
+    from arcadia.progress import Progress
+    from arcadia.telemetry import Telemetry
+
+    options, start = command.options, time.monotonic()
+    total = options.steps(options.total_frames)
+    saved_at, mean_return, stop = start, None, _StopSignal()
+    print(f"Run: {run.storage.shown()}", flush=True)
+    name = options.game or options.env or ""
+    if command.minutes is None:
+        progress = Progress(total, "steps", f"DQN on {name}", start=algo.num_env_steps)
+    else:
+        progress = Progress(round(command.minutes * 60), "s", f"DQN on {name}")
+    try:
+        with (
+            Telemetry(run, ray_metrics=True, start_step=_frames(algo)) as telemetry,
+            progress,
+            stop,
+        ):
+            while algo.num_env_steps < total and not stop.requested:
+                result = algo.train()
+                scalars = _report(telemetry, result, algo)
+                mean_return = scalars.get("episode/return_mean", mean_return)
+                now = time.monotonic()
+                seconds = min(round(now - start), round((command.minutes or 0) * 60))
+                progress.update(
+                    algo.num_env_steps if command.minutes is None else seconds,
+                    **{
+                        "steps": f"{algo.num_env_steps:,}",
+                        "return": "-" if mean_return is None else f"{mean_return:.1f}",
+                        "max-Q": f"{scalars.get('learner/held_out_max_q', 0.0):.2f}",
+                        "eps": f"{scalars['runner/epsilon']:.2f}",
+                        "steps/s": f"{scalars['runner/env_steps_per_s']:.0f}",
+                    },
+                )
+                if now - saved_at > command.checkpoint_minutes * 60:
+                    _checkpoint(run, algo)
+                    saved_at = now
+                if command.minutes is not None and now - start > command.minutes * 60:
+                    break
+        _checkpoint(run, algo)
+    except BaseException as error:
+        status = "stopped" if isinstance(error, KeyboardInterrupt) else "failed"
+        run.set_status(status, error=f"{type(error).__name__}: {error}")
+        raise
+    finished = algo.num_env_steps >= total or not stop.requested
+    run.set_status("completed" if finished else "stopped", env_steps=algo.num_env_steps)
+    run.sync()
+    if stop.requested:
+        print(f"Stopped; go on with --resume {run.storage.shown()}")
+    return {
+        "run": run.uri,
+        "env_steps": algo.num_env_steps,
+        "env_frames": _frames(algo),
+        "updates": algo.num_updates,
+        "episode_return_mean": mean_return,
+        "seconds": round(time.monotonic() - start, 1),
+    }
+
+
+def _report(telemetry: Any, result: dict[str, Any], algo: DQN) -> dict[str, float]:
+    """Writes an iteration's metrics to TensorBoard, over emulator frames; returns them."""
+    per_step = algo.options.emulator_frames_per_step
+    for episode in result["episodes"]:
+        scores = {"episode/return": episode["return"], "episode/length": episode["length"]}
+        telemetry.scalars(scores, episode["step"] * per_step)
+    runner, learner = result["env_runners"], result["learners"]["default_policy"]
+    scalars = {
+        "episode/return_mean": runner.get("episode_return_mean"),
+        "learner/held_out_max_q": learner.get("held_out_max_q"),
+        "learner/loss": learner.get("loss"),
+        "learner/td_error_abs": learner.get("td_error_abs"),
+        "learner/q": learner.get("q"),
+        "learner/updates_per_s": learner["updates_per_s"],
+        "runner/epsilon": runner["epsilon"],
+        "runner/env_steps_per_s": runner["env_steps_per_s"],
+        "replay/transitions": result["replay"]["num_transitions"],
+        "replay/bytes": result["replay"]["num_bytes"],
+    }
+    given = {name: float(value) for name, value in scalars.items() if value is not None}
+    telemetry.scalars(given, _frames(algo))
+    return given
+
+
+def _frames(algo: DQN) -> int:
+    """Emulator frames so far: the x-axis of all curves."""
+    return algo.num_env_steps * algo.options.emulator_frames_per_step
+
+
+def _checkpoint(run: RunFolder, algo: DQN) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        algo.save_to_path(folder)
+        run.publish_checkpoint(folder, algo.num_env_steps, keep=2)
+
+
+def _save_held_out(run: RunFolder, algo: DQN) -> None:
+    if algo.held_out is not None:
+        import io
+
+        import numpy as np
+
+        file = io.BytesIO()
+        np.savez_compressed(file, states=algo.held_out)
+        run.write_bytes("held_out.npz", file.getvalue())
+
+
+class _StopSignal:
+    """Turns the first SIGINT or SIGTERM into a request to end after the iteration; the second
+    interrupts at once."""
+
+    def __init__(self) -> None:
+        self.requested = False
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> _StopSignal:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            try:
+                self._before[number] = signal.signal(number, self._on_signal)
+            except ValueError:  # not in the main thread: whoever is there handles signals
+                return self
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if self.requested:
+            raise KeyboardInterrupt
+        self.requested = True
+
+
+def evaluate(run: RunFolder, command: EvaluateOptions) -> dict[str, Any]:
+    """`arcadia evaluate RUN`: the latest checkpoint and a random player, episode for episode."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from algorithms.dqn.evaluation import load_runner, options_of, play
+
+    options = options_of(run)
+    seed = command.seed if command.seed is not None else 0
+    epsilon = options.epsilon_eval if command.epsilon is None else command.epsilon
+    num_envs = min(command.num_envs, command.episodes)
+    scores = {}
+    for player, chance in ((f"DQN, epsilon {epsilon:g}", epsilon), ("random", 1.0)):
+        runner = load_runner(run, num_envs=num_envs, seed=seed)
+        scores[player] = play(runner, command.episodes, chance)
+        runner.stop()
+    name = options.game or options.env
+    table = Table(title=f"{name}: {command.episodes} episodes each")
+    for column in ("player", "mean", "standard error", "best", "mean length"):
+        table.add_column(column, justify="left" if column == "player" else "right")
+    rows = []
+    for player, score in scores.items():
+        length = sum(score.lengths) / len(score.lengths)
+        rows.append([player, score.mean, score.standard_error, score.best, length])
+        table.add_row(player, *(f"{value:.2f}" for value in rows[-1][1:]))
+    Console().print(table)
+    policy, baseline = scores.values()
+    result = {
+        "run": run.uri,
+        "checkpoint_step": run.checkpoints()[-1],
+        "episodes": command.episodes,
+        "epsilon": epsilon,
+        "seed": seed,
+        "mean": policy.mean,
+        "standard_error": policy.standard_error,
+        "best": policy.best,
+        "returns": policy.returns,
+        "random_mean": baseline.mean,
+        "random_standard_error": baseline.standard_error,
+        "random_returns": baseline.returns,
+        "rows": rows,
+    }
+    run.write_json("evaluation.json", result)
+    return result
+
+
+def watch(run: RunFolder, command: WatchOptions) -> dict[str, Any]:
+    """`arcadia watch RUN`: films one episode of the latest checkpoint."""
+    from algorithms.dqn.watch import film
+
+    result = film(
+        run,
+        seed=command.seed if command.seed is not None else 0,
+        epsilon=command.epsilon,
+        max_seconds=command.max_seconds,
+    )
+    print(f"Film: {result['film']}")
+    return result
+
+
+def report(run: RunFolder) -> Report:
+    """The run's report: curves, scores, film and config."""
+    from algorithms.dqn.pages import page
+
+    return page(run)

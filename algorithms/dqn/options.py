@@ -1,0 +1,344 @@
+"""The options of DQN, once, and the presets that fill them.
+
+Everything that takes an option takes it from :class:`DQNOptions`: the command line, the arguments
+and attributes of :class:`~algorithms.dqn.config.DQNConfig`, and the keys of a Tune search space.
+
+Source: Mnih et al. 2013, *Playing Atari with Deep Reinforcement Learning* (arXiv:1312.5602),
+sections 4 and 5, and Mnih et al. 2015, *Human-level control through deep reinforcement learning*,
+Methods and Extended Data Table 1.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from arcadia.errors import UserError, did_you_mean
+
+
+@dataclass(frozen=True, kw_only=True)
+class DQNOptions:
+    """All options of DQN. The defaults are those of the preset `fast`.
+
+    A *step* is one action of one environment. A *frame* is what `frames_are` says.
+    """
+
+    # What is played
+    game: str | None = None
+    """Atari game by ROM name, such as pong or space_invaders; played on ale-py's native vector
+    environment."""
+    env: str | None = None
+    """Any other environment: a Gymnasium id, a name given to ray.tune.register_env, or the path
+    module.Class. Its actions must be Discrete. Give either this or a game."""
+    num_envs_per_env_runner: int = 8
+    """Environments stepped side by side; their actions come from one batched forward pass."""
+
+    # Atari
+    frame_skip: int = 4
+    """Emulator frames an action is repeated for (2013: 4, and 3 for Space Invaders)."""
+    frame_stack: int = 4
+    """Latest image frames that make one observation; vector observations are never stacked."""
+    preprocess: Literal["crop", "resize"] = "crop"
+    """crop: grey, 110x84, then 84 rows from crop_top (2013). resize: grey, 84x84 (2015)."""
+    crop_top: int = 18
+    """First of the 84 rows kept of 110 (0 to 26). The paper says only "roughly captures the playing
+    area"; 18 cuts the score above and 8 rows below, and keeps Pong's whole field."""
+    max_pool: bool = False
+    """Pixel-wise maximum over the last two emulator frames, against flicker (2015; not in 2013)."""
+    sticky_actions: float = 0.0
+    """Chance (0 to 1) that the emulator repeats the last action; the papers had none."""
+    noop_max: int = 30
+    """At most so many no-op actions, a random number of them, open an episode (2015: 30)."""
+    fire_on_reset: bool = True
+    """Press FIRE at an episode's start in games that wait for it."""
+    full_action_space: bool = False
+    """All 18 actions of the console instead of those the game uses."""
+    life_loss_terminal: bool = False
+    """A lost life ends the episode for learning (discount 0); the game itself goes on."""
+    max_episode_frames: int = 108_000
+    """Emulator frames after which an episode is cut (30 minutes of play)."""
+
+    # What is learned
+    network: Literal["nips2013", "nature2015"] = "nips2013"
+    """Convolutions for images: 16 8x8/4, 32 4x4/2, fc 256 (2013), or 32 8x8/4, 64 4x4/2, 64 3x3/1,
+    fc 512 (2015). Vectors get two hidden layers of hidden_size."""
+    hidden_size: int = 256
+    """Width of the two hidden layers for vector observations."""
+    double: bool = True
+    """Double Q-learning: the online network chooses the next action, the target values it."""
+    dueling: bool = True
+    """Separate value and advantage streams after the torso."""
+    n_step: int = 3
+    """Steps of reward summed before bootstrapping."""
+    gamma: float = 0.99
+    """Discount a step (0 to 1). Not in the 2013 paper; 0.99 is 2015's."""
+    clip_rewards: bool = True
+    """Learn from the sign of the reward: -1, 0 or 1. Reported scores are the game's own."""
+    loss: Literal["squared", "huber"] = "huber"
+    """0.5 * td**2 (2013, whose gradient is equation 3), or Huber with its knee at 1 (2015's clipped
+    error)."""
+    target_update_period: int = 1_000
+    """Minibatch updates between copies to the target network; 0: no target network (2013)."""
+
+    # How it is learned
+    batch_size: int = 32
+    """Transitions in a minibatch."""
+    updates_per_step: float = 0.25
+    """Minibatch updates for every step taken, held over the whole run."""
+    updates_per_call: int = 2
+    """Minibatches handed to the learner in one call."""
+    overlap: bool = True
+    """Learn while the emulator steps; the newest transition then enters the replay after the
+    update instead of before it."""
+    optimizer: Literal["adam", "rmsprop"] = "adam"
+    """Adam, or RMSProp (2013, 2015)."""
+    lr: float = 2e-4
+    """Learning rate. Not in the 2013 paper; its preset takes 2015's 2.5e-4."""
+    optimizer_eps: float = 1e-5
+    """Added to the denominator of the step, outside its root."""
+    rmsprop_decay: float = 0.95
+    """Decay of RMSProp's running squared gradient (2015)."""
+    rmsprop_centered: bool = True
+    """Subtract the squared running mean of the gradient (2015's variant of RMSProp)."""
+    num_gpus_per_learner: float = 0
+    """GPUs of the learner; 0 learns on the CPU."""
+
+    # Replay
+    replay_capacity: int = 1_000_000
+    """Frames kept (the latest), each once; about as many transitions."""
+    replay_max_bytes: int | None = None
+    """Ceiling on the replay's memory in bytes; the oldest frames leave first."""
+    replay_compression: Literal["lz4", "none"] = "lz4"
+    """How image frames are kept. Vector observations are never compressed."""
+    learning_starts: int = 5_000
+    """Frames in the replay before the first update; counted in the replay itself, so that a
+    restored run does not learn from an almost empty one."""
+
+    # Exploration
+    epsilon_start: float = 1.0
+    """Chance of a random action at the start."""
+    epsilon_end: float = 0.02
+    """Chance of a random action from epsilon_decay_frames on."""
+    epsilon_decay_frames: int = 100_000
+    """Frames over which epsilon falls linearly (2013: 1 M)."""
+    epsilon_eval: float = 0.05
+    """Chance of a random action when evaluated (both papers)."""
+    frames_are: Literal["seen", "emulated"] = "seen"
+    """What the options given in frames count: frames the agent sees, one a step, or emulator
+    frames, frame_skip a step. The papers leave it open; their replay of frames counts seen ones."""
+    total_frames: int = 10_000_000
+    """Frames after which training ends."""
+
+    # What is reported
+    steps_per_iteration: int = 1_000
+    """Steps in one training iteration, after which metrics are reported."""
+    held_out_states: int = 500
+    """States collected by a random player before training, on which the mean greatest Q-value is
+    followed (2013, section 5.1); 0: none."""
+    held_out_seed: int = 2013
+    """Seed of that random player, so that runs are measured on the same states."""
+
+    def __post_init__(self) -> None:
+        """Refuses values that cannot work, naming option, value and way out."""
+        for name, allowed in _CHOICES.items():
+            value = getattr(self, name)
+            if value not in allowed:
+                raise UserError(f"{name} {value!r}: must be one of {', '.join(allowed)}")
+        for name, (low, high) in _RANGES.items():
+            value = getattr(self, name)
+            if value is None:
+                continue
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise UserError(f"{name} {value!r}: must be a number")
+            if not low <= value <= high:
+                raise UserError(f"{name} {value}: must be {_interval(low, high)}")
+        if self.game is not None and self.env is not None:
+            raise UserError(
+                f"game {self.game!r} and env {self.env!r}: give one of the two, not both"
+            )
+        if self.double and self.target_update_period == 0:
+            raise UserError(
+                "double True: needs a target network; set target_update_period above 0 "
+                "or double to False"
+            )
+        if self.learning_starts > self.replay_capacity:
+            raise UserError(
+                f"learning_starts {self.learning_starts}: is above replay_capacity "
+                f"{self.replay_capacity}, so learning would never start"
+            )
+        # Windows of stack and n-step must fit with room for a batch's worth of them.
+        needed = self.batch_size + self.frame_stack + self.n_step
+        if self.replay_capacity < needed:
+            raise UserError(
+                f"replay_capacity {self.replay_capacity}: holds less than one batch; "
+                f"give at least {needed}"
+            )
+
+    @property
+    def emulator_frames_per_step(self) -> int:
+        """Emulator frames of one action: `frame_skip` in Atari, 1 elsewhere."""
+        return self.frame_skip if self.game is not None else 1
+
+    def steps(self, frames: int) -> int:
+        """Converts an option given in frames to steps (see `frames_are`)."""
+        return frames if self.frames_are == "seen" else frames // self.emulator_frames_per_step
+
+    def epsilon(self, step: int) -> float:
+        """Chance of a random action after `step` steps: linear, then constant (2013, section 5)."""
+        decay = max(1, self.steps(self.epsilon_decay_frames))
+        done = min(1.0, step / decay)
+        return self.epsilon_start + done * (self.epsilon_end - self.epsilon_start)
+
+
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "preprocess": ("crop", "resize"),
+    "network": ("nips2013", "nature2015"),
+    "loss": ("squared", "huber"),
+    "optimizer": ("adam", "rmsprop"),
+    "replay_compression": ("lz4", "none"),
+    "frames_are": ("seen", "emulated"),
+}
+_INF = float("inf")
+_RANGES: dict[str, tuple[float, float]] = {
+    "num_envs_per_env_runner": (1, 4096),
+    "frame_skip": (1, 60),
+    "frame_stack": (1, 16),
+    "crop_top": (0, 26),
+    "sticky_actions": (0, 1),
+    "noop_max": (0, _INF),
+    "max_episode_frames": (1, _INF),
+    "hidden_size": (1, _INF),
+    "n_step": (1, 100),
+    "gamma": (0, 1),
+    "target_update_period": (0, _INF),
+    "batch_size": (1, _INF),
+    "updates_per_step": (1e-6, 1e3),
+    "updates_per_call": (1, 10_000),
+    "lr": (1e-12, 10),
+    "optimizer_eps": (0, 1),
+    "rmsprop_decay": (0, 1),
+    "num_gpus_per_learner": (0, 64),
+    "replay_capacity": (1, _INF),
+    "replay_max_bytes": (1, _INF),
+    "learning_starts": (0, _INF),
+    "epsilon_start": (0, 1),
+    "epsilon_end": (0, 1),
+    "epsilon_decay_frames": (0, _INF),
+    "epsilon_eval": (0, 1),
+    "total_frames": (1, _INF),
+    "steps_per_iteration": (1, _INF),
+    "held_out_states": (0, 100_000),
+    "held_out_seed": (0, 2**31 - 1),
+}
+
+
+def _interval(low: float, high: float) -> str:
+    return f"at least {low:g}" if high == _INF else f"between {low:g} and {high:g}"
+
+
+def option_names() -> tuple[str, ...]:
+    """Names of all options, in the order of :class:`DQNOptions`."""
+    return tuple(field.name for field in dataclasses.fields(DQNOptions))
+
+
+def check_option_names(names: Any) -> None:
+    """Raises UserError for the first name that is no option, with the nearest that is one."""
+    known = option_names()
+    for name in names:
+        if name not in known:
+            raise UserError(f"{name}: no option of DQN{did_you_mean(name, known)}")
+
+
+def nips2013(**overrides: Any) -> DQNOptions:
+    """The 2013 paper to the letter.
+
+    Left open by the paper and chosen here: gamma, learning rate and RMSProp's constants (2015's;
+    the loss is a mean over the minibatch where 2015's code sums, and torch adds epsilon outside the
+    root where 2015's adds 0.01 inside, hence sqrt(0.01) / 32), the crop's offset, the number of
+    random frames before learning, the absence of no-op starts, and one environment.
+    """
+    skip = 3 if overrides.get("game") == "space_invaders" else 4
+    values: dict[str, Any] = dict(
+        num_envs_per_env_runner=1,
+        frame_skip=skip,
+        preprocess="crop",
+        max_pool=False,
+        noop_max=0,
+        fire_on_reset=False,
+        network="nips2013",
+        double=False,
+        dueling=False,
+        n_step=1,
+        loss="squared",
+        target_update_period=0,
+        batch_size=32,
+        updates_per_step=1.0,
+        updates_per_call=1,
+        overlap=False,
+        optimizer="rmsprop",
+        lr=2.5e-4,
+        optimizer_eps=0.1 / 32,
+        replay_capacity=1_000_000,
+        learning_starts=5_000,
+        epsilon_end=0.1,
+        epsilon_decay_frames=1_000_000,
+        total_frames=10_000_000,
+    )
+    return DQNOptions(**(values | overrides))
+
+
+def nature2015(**overrides: Any) -> DQNOptions:
+    """The 2015 paper: target network, clipped error, larger network, one update per four steps."""
+    values: dict[str, Any] = dict(
+        num_envs_per_env_runner=1,
+        frame_skip=4,
+        preprocess="resize",
+        max_pool=True,
+        noop_max=30,
+        fire_on_reset=False,
+        life_loss_terminal=True,
+        network="nature2015",
+        double=False,
+        dueling=False,
+        n_step=1,
+        loss="huber",
+        target_update_period=10_000,
+        updates_per_step=0.25,
+        updates_per_call=1,
+        overlap=False,
+        optimizer="rmsprop",
+        lr=2.5e-4,
+        optimizer_eps=0.1 / 32,
+        learning_starts=50_000,
+        epsilon_end=0.1,
+        epsilon_decay_frames=1_000_000,
+        total_frames=50_000_000,
+    )
+    return DQNOptions(**(values | overrides))
+
+
+def fast(**overrides: Any) -> DQNOptions:
+    """What learns soonest on a small machine: the 2013 network, double, dueling, 3-step, Adam."""
+    return DQNOptions(**overrides)
+
+
+PRESETS = {"fast": fast, "nips2013": nips2013, "nature2015": nature2015}
+
+
+def preset(name: str, **overrides: Any) -> DQNOptions:
+    """The options of a preset, some of them overridden.
+
+    Args:
+        name: `fast`, `nips2013` or `nature2015`.
+        **overrides: any options; some defaults depend on `game` (2013's frame skip).
+
+    Raises:
+        UserError: for an unknown preset, option or value, naming the nearest.
+    """
+    if name not in PRESETS:
+        raise UserError(
+            f"preset {name!r}: must be one of {', '.join(PRESETS)}{did_you_mean(name, PRESETS)}"
+        )
+    check_option_names(overrides)
+    return PRESETS[name](**overrides)

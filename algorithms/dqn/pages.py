@@ -1,0 +1,114 @@
+"""The report of a DQN run."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+
+from algorithms.dqn.evaluation import options_of
+from algorithms.dqn.options import DQNOptions
+from algorithms.dqn.paper_scores import TABLE_1
+from arcadia.report import Report
+from arcadia.runs import RunFolder
+from arcadia.telemetry import read_scalars
+
+_PAPER_FRAMES = 10_000_000  # training frames of the 2013 paper
+
+
+def page(run: RunFolder) -> Report:
+    """Curves, scores, film, what the agent sees, and the config."""
+    options, scalars = options_of(run), read_scalars(run)
+    name = (options.game or "").replace("_", " ").title() or str(options.env)
+    steps = int(scalars["replay/transitions"][0][-1]) if "replay/transitions" in scalars else 0
+    steps //= options.emulator_frames_per_step
+    report = Report(
+        f"DQN on {name}", subtitle=f"{run.name} · {run.status}", note=_caveat(options, steps)
+    )
+    returns = scalars.get("episode/return", (np.zeros(0), np.zeros(0)))[1]
+    stats = {"steps": f"{steps:,}", "episodes": f"{len(returns):,}"}
+    if len(returns):
+        stats["mean return, last 20 games"] = f"{returns[-20:].mean():.1f}"
+    if "learner/loss" in scalars:
+        # Only iterations that learned: filling the replay is ten times as fast.
+        at, speed = scalars["runner/env_steps_per_s"]
+        learning = np.isin(at, scalars["learner/loss"][0])
+        stats["steps/s while learning"] = f"{np.median(speed[learning]):.0f}"
+    report.stats(stats)
+    _scores(report, run, options)
+    if run.exists("watch.mp4"):
+        report.video(
+            "The agent at play",
+            run.read_bytes("watch.mp4"),
+            "The game's own picture; the predicted value of the last ten seconds; the value of each"
+            " action now, the one taken lit (a random one now and then).",
+        )
+    _curves(report, scalars, options)
+    if run.exists("held_out.npz"):
+        _seen(report, run, options)
+    report.config(run.config)
+    return report
+
+
+def _caveat(options: DQNOptions, steps: int) -> str:
+    if steps >= 0.5 * _PAPER_FRAMES or options.game is None:
+        return ""
+    share = 100 * steps / _PAPER_FRAMES
+    return (
+        f"These {steps:,} steps are {share:.2g} % of the paper's ten million. Minutes of training "
+        "are not a trained agent: what this run shows is that everything works."
+    )
+
+
+def _scores(report: Report, run: RunFolder, options: DQNOptions) -> None:
+    if not run.exists("evaluation.json"):
+        return
+    result = run.read_json("evaluation.json")
+    rows = [[*row[:4]] for row in result["rows"]]
+    for player, score in TABLE_1.get(options.game or "", {}).items():
+        rows.append([f"{player} (2013, table 1)", score, None, None])
+    report.table(
+        "Scores",
+        ["player", "mean", "standard error", "best"],
+        rows,
+        f"{result['episodes']} whole episodes each after {result['checkpoint_step']:,} steps, in "
+        "the game's own points.",
+    )
+
+
+def _curves(
+    report: Report, scalars: dict[str, tuple[np.ndarray, np.ndarray]], options: DQNOptions
+) -> None:
+    per_step = options.emulator_frames_per_step
+    axis = f"environment frames ({per_step} a step)" if per_step > 1 else "environment steps"
+    shown = (
+        ("Learning curve", "episode/return", "return", "Every training game, in its own points."),
+        (
+            "Predicted value",
+            "learner/held_out_max_q",
+            "mean max Q",
+            "Mean greatest Q-value over states held out before training (2013, figure 2).",
+        ),
+        ("TD error", "learner/td_error_abs", "mean |TD error|", ""),
+        ("Loss", "learner/loss", f"{options.loss} loss", ""),
+        ("Exploration", "runner/epsilon", "epsilon", "Chance of a random action."),
+        ("Speed", "runner/env_steps_per_s", "steps/s", "Acting and learning together."),
+    )
+    for title, name, label, caption in shown:
+        if name in scalars:
+            report.curve(title, {label: scalars[name]}, axis, label, caption)
+
+
+def _seen(report: Report, run: RunFolder, options: DQNOptions) -> None:
+    states = np.load(io.BytesIO(run.read_bytes("held_out.npz")))["states"]
+    state = states[len(states) // 2]
+    if state.dtype != np.uint8 or state.ndim != 3:
+        return
+    gap = np.full((state.shape[1], 2), 128, np.uint8)
+    strip = np.hstack([part for frame in state for part in (frame, gap)][:-1])
+    report.image(
+        "What the agent sees",
+        np.repeat(strip[:, :, None], 3, axis=2),
+        f"One observation: the latest {len(state)} frames, oldest first, {state.shape[1]} by "
+        f"{state.shape[2]} grey pixels.",
+    )

@@ -1,0 +1,386 @@
+"""Acting: environments stepped in batches, epsilon-greedy, shipped as single frames.
+
+A runner owns the environments, the stacks its network sees, the numbering of its streams (one
+stream per sub-environment) and its own random numbers. What leaves it is a
+:class:`~algorithms.replay.Fragment`: each frame once, encoded, with what followed it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import ray
+import torch
+from ray.rllib.algorithms.algorithm import Algorithm
+from ray.rllib.callbacks.utils import make_callback
+from ray.rllib.core import COMPONENT_RL_MODULE, DEFAULT_MODULE_ID
+from ray.rllib.env import INPUT_ENV_SPACES
+from ray.rllib.env.env_context import EnvContext
+from ray.rllib.env.env_runner import EnvRunner
+from ray.rllib.utils import force_list
+from ray.rllib.utils.checkpoints import Checkpointable
+from ray.rllib.utils.metrics import (
+    EPISODE_LEN_MEAN,
+    EPISODE_RETURN_MAX,
+    EPISODE_RETURN_MEAN,
+    EPISODE_RETURN_MIN,
+    NUM_ENV_STEPS_SAMPLED,
+    NUM_ENV_STEPS_SAMPLED_LIFETIME,
+    NUM_EPISODES,
+    WEIGHTS_SEQ_NO,
+)
+
+from algorithms.dqn.episodes import Episode
+from algorithms.dqn.networks import DQNModule
+from algorithms.dqn.stacks import FrameStacks, make_frames, observation_space
+from algorithms.replay import Fragment, FrameCodec, RecordFlag
+
+if TYPE_CHECKING:
+    import gymnasium as gym
+
+    from algorithms.dqn.config import DQNConfig
+
+
+class DQNRunner(EnvRunner, Checkpointable):
+    """Steps `num_envs_per_env_runner` environments with an epsilon-greedy policy.
+
+    `sample()` returns a fragment for the replay; `sample(num_episodes=...)` returns finished
+    episodes, for evaluation. `start_step` and `finish_step` are one step in two halves, so that a
+    caller in the same process can learn while the emulator works.
+    """
+
+    config: DQNConfig  # type: ignore[assignment]
+
+    def __init__(self, *, config: DQNConfig, **kwargs: Any) -> None:
+        super().__init__(config=config, **kwargs)
+        self.options = self.config.options
+        self.worker_index = self.worker_index or 0
+        self.rng = np.random.default_rng(self._seed)
+        self._callbacks = [cls() for cls in force_list(self.config.callbacks_class)]
+        self._weights_seq_no = 0
+        self._num_steps = 0  # since the last call of get_metrics
+        self.make_env()
+        self.make_module()
+        self._codec = FrameCodec(
+            self.frames.frame_shape,
+            self.frames.frame_dtype,
+            self.options.replay_compression if self.frames.stacks else "none",
+        )
+        self._stream = np.arange(self.num_envs) + self.worker_index * self.num_envs
+        self._sequence = np.zeros(self.num_envs, np.int64)
+        self._buffer: list[tuple[np.ndarray, ...]] = []
+        self._actions: np.ndarray | None = None
+
+    # What RLlib asks of an EnvRunner
+
+    def make_env(self) -> None:
+        """Makes the environments; they start at the first step."""
+        if self.env is not None:
+            self.env.close()
+        _, creator = Algorithm._get_env_id_and_creator(self.config.env, self.config)
+        context = EnvContext(self.config.env_config, self.worker_index, 0, False, self.num_workers)
+        self.frames = make_frames(
+            self.options, lambda i: creator(context.copy_with_overrides(vector_index=i))
+        )
+        self.env = self.frames
+        self.num_envs = self.frames.num_envs
+        self.stacks = FrameStacks(self.frames, self.options.frame_stack)
+        self._episodes: list[Episode] = []
+        self._num_started = 0
+        make_callback(
+            "on_environment_created",
+            self._callbacks,
+            list(force_list(self.config.callbacks_on_environment_created)),
+            kwargs=dict(
+                env_runner=self, metrics_logger=self.metrics, env=self.frames, env_context=context
+            ),
+        )
+
+    def make_module(self) -> None:
+        """Makes this runner's own copy of the network."""
+        spec = self.config.get_multi_rl_module_spec(spaces=self.get_spaces(), inference_only=True)
+        module = spec[DEFAULT_MODULE_ID].build()
+        assert isinstance(module, DQNModule)
+        self.module: DQNModule = module
+
+    def use_module(self, module: DQNModule) -> None:
+        """Acts with a module that somebody else in this process trains, without a copy."""
+        self.module = module
+
+    def get_spaces(self) -> dict[str, tuple[gym.Space, gym.Space]]:
+        """Spaces of the stacked observations and of the actions."""
+        space = observation_space(self.frames, self.options.frame_stack)
+        spaces = (space, self.frames.action_space)
+        return {INPUT_ENV_SPACES: spaces, DEFAULT_MODULE_ID: spaces}
+
+    def assert_healthy(self) -> None:
+        """Checks that there is something to step."""
+        assert self.env is not None and self.module is not None
+
+    def stop(self) -> None:
+        """Closes the environments."""
+        self.frames.close()
+
+    def sample(
+        self,
+        *,
+        num_timesteps: int | None = None,
+        num_episodes: int | None = None,
+        random_actions: bool = False,
+        **_: Any,
+    ) -> Any:
+        """Acts.
+
+        Args:
+            num_timesteps: Stop after so many steps in all environments together; None: after one
+                step of each.
+            num_episodes: Play so many whole episodes instead: those that start first, so that
+                short ones are not favoured.
+            random_actions: Ignore the network.
+
+        Returns:
+            The :class:`Fragment` of the steps taken; in evaluation or with `num_episodes`, the
+            list of the finished :class:`Episode`.
+        """
+        epsilon = 1.0 if random_actions else None
+        if num_episodes is not None:
+            result: Any = self.play_episodes(num_episodes, epsilon)
+        else:
+            until = self.num_env_steps_sampled_lifetime + (num_timesteps or self.num_envs)
+            episodes: list[Episode] = []
+            while self.num_env_steps_sampled_lifetime < until:
+                self.start_step(epsilon)
+                episodes += self.finish_step()
+            fragment = self.take_fragment()
+            result = episodes if self.config.in_evaluation else fragment
+        make_callback(
+            "on_sample_end",
+            self._callbacks,
+            list(force_list(self.config.callbacks_on_sample_end)),
+            kwargs=dict(env_runner=self, metrics_logger=self.metrics, samples=result),
+        )
+        return result
+
+    def get_metrics(self) -> Any:
+        """Metrics since the last call, for RLlib to aggregate."""
+        self.metrics.log_value(NUM_ENV_STEPS_SAMPLED, self._num_steps, reduce="sum")
+        self.metrics.log_value(
+            NUM_ENV_STEPS_SAMPLED_LIFETIME, self._num_steps, reduce="lifetime_sum"
+        )
+        self._num_steps = 0
+        return self.metrics.reduce()
+
+    # One step in two halves
+
+    def reset(self, seed: int | None = None) -> None:
+        """Starts all episodes anew.
+
+        Args:
+            seed: Of sub-environment 0; the others follow it. None: drawn from this runner's own
+                random numbers.
+        """
+        if seed is None:
+            seed = int(self.rng.integers(2**31 - 1 - self.num_envs))
+        self.stacks.push(self.frames.reset(seed=seed), np.ones(self.num_envs, bool))
+        self._episodes = [Episode(id_="", index=0, env_index=i) for i in range(self.num_envs)]
+        for i in range(self.num_envs):
+            self._start_episode(i)
+
+    def start_step(self, epsilon: float | None = None) -> np.ndarray:
+        """Chooses actions and starts the environments' step.
+
+        Args:
+            epsilon: Chance of a random action; None: the schedule's, or `epsilon_eval` in
+                evaluation.
+
+        Returns:
+            (N,) int64, the actions.
+        """
+        if not self._episodes:
+            self.reset()
+        if epsilon is None:
+            epsilon = self.epsilon
+        self._actions = self.choose(epsilon)
+        self.frames.send(self._actions)
+        return self._actions
+
+    def finish_step(self) -> list[Episode]:
+        """Waits for the environments, records what happened and counts the steps taken (one for
+        each environment, but for those that only reset).
+
+        Returns:
+            The episodes that ended.
+        """
+        assert self._actions is not None, "finish_step without start_step"
+        step = self.frames.recv()
+        active = np.flatnonzero(~step.started)
+        done = step.terminated | step.truncated
+        flags = np.where(self.stacks.depth == 0, RecordFlag.FIRST, 0)
+        terminal = step.terminated | (step.life_lost & self.options.life_loss_terminal)
+        flags |= np.where(terminal, RecordFlag.TERMINATED, 0)
+        flags |= np.where(step.truncated, RecordFlag.TRUNCATED, 0)
+        self._record(active, self.stacks.newest[active], self._actions, step.reward, flags)
+        self.stacks.push(step.frame, step.started)
+        if done.any():
+            final = np.full(self.num_envs, RecordFlag.FINAL)
+            ended = np.flatnonzero(done)
+            nothing = np.zeros(self.num_envs, np.float32)
+            self._record(ended, step.frame[ended], nothing.astype(np.int32), nothing, final)
+        for i in active:
+            self.num_env_steps_sampled_lifetime += 1
+            self._episodes[i].return_ += float(step.reward[i])
+            self._episodes[i].length += 1
+            self._episodes[i].end_step = self.num_env_steps_sampled_lifetime
+        self._num_steps += len(active)
+        ended_episodes = [
+            self._end_episode(i, bool(step.terminated[i])) for i in np.flatnonzero(done).tolist()
+        ]
+        for i in np.flatnonzero(step.started).tolist():
+            self._start_episode(i)
+        self._actions = None
+        return ended_episodes
+
+    def take_fragment(self) -> Fragment:
+        """The records since the last call, encoded."""
+        columns = [np.concatenate(c) for c in zip(*self._buffer, strict=True)]
+        self._buffer = []
+        frame, stream, sequence, action, reward, flags = columns
+        encoded, sizes = self._codec.encode_many(frame)
+        return Fragment(
+            stream=stream,
+            sequence=sequence,
+            frames=encoded,
+            sizes=sizes,
+            action=action.astype(np.int32),
+            reward=reward.astype(np.float32),
+            flags=flags.astype(np.uint8),
+        )
+
+    def play_episodes(self, num_episodes: int, epsilon: float | None = None) -> list[Episode]:
+        """Plays the `num_episodes` that start first, from fresh starts, keeping no frames.
+
+        They do not count as steps of the training. An episode under way is given up: its stream
+        has a gap, and the replay closes there.
+
+        Args:
+            num_episodes: How many.
+            epsilon: Chance of a random action; None: `epsilon_eval`.
+
+        Returns:
+            The episodes in the order of their starts.
+        """
+        steps = self.num_env_steps_sampled_lifetime, self._num_steps
+        epsilon = self.options.epsilon_eval if epsilon is None else epsilon
+        self.reset()
+        last = self._episodes[0].index + num_episodes
+        finished: list[Episode] = []
+        while len(finished) < num_episodes:
+            self.start_step(epsilon)
+            finished += [e for e in self.finish_step() if e.index < last]
+            self._buffer = []
+        self.num_env_steps_sampled_lifetime, self._num_steps = steps
+        self.reset()
+        return sorted(finished, key=lambda e: e.index)
+
+    def choose(self, epsilon: float) -> np.ndarray:
+        """Epsilon-greedy actions, (N,) int64, for the current stacks."""
+        num_actions = self.frames.num_actions
+        random = self.rng.random(self.num_envs) < epsilon
+        actions = self.rng.integers(num_actions, size=self.num_envs)
+        if not random.all():
+            greedy = self.q_values(self.stacks.observation).argmax(axis=1)
+            actions = np.where(random, actions, greedy)
+        return actions
+
+    def q_values(self, observation: np.ndarray) -> np.ndarray:
+        """Q-values (B, A) float32 of observations (B, *observation_shape)."""
+        device = next(self.module.parameters()).device
+        return self.module.q_values(torch.from_numpy(observation).to(device)).cpu().numpy()
+
+    def current_score(self, i: int) -> float:
+        """Sum of rewards of the episode that sub-environment `i` is in or has just ended."""
+        return self._episodes[i].return_
+
+    @property
+    def epsilon(self) -> float:
+        """The chance of a random action now."""
+        if self.config.in_evaluation:
+            return self.options.epsilon_eval
+        return self.options.epsilon(self.num_env_steps_sampled_lifetime)
+
+    # State
+
+    def get_state(
+        self, components: Any = None, *, not_components: Any = None, **_: Any
+    ) -> dict[str, Any]:
+        """Counters, random numbers and, unless excluded, the network."""
+        state: dict[str, Any] = {
+            NUM_ENV_STEPS_SAMPLED_LIFETIME: self.num_env_steps_sampled_lifetime,
+            "rng": self.rng.bit_generator.state,
+        }
+        if COMPONENT_RL_MODULE not in force_list(not_components):
+            state[COMPONENT_RL_MODULE] = self.module.get_state(inference_only=True)
+            state[WEIGHTS_SEQ_NO] = self._weights_seq_no
+        return state
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Restores what `get_state` gave; takes newer weights from a learner."""
+        self.num_env_steps_sampled_lifetime = state.get(
+            NUM_ENV_STEPS_SAMPLED_LIFETIME, self.num_env_steps_sampled_lifetime
+        )
+        if "rng" in state:
+            self.rng.bit_generator.state = state["rng"]
+        if COMPONENT_RL_MODULE in state:
+            weights = state[COMPONENT_RL_MODULE]
+            if isinstance(weights, ray.ObjectRef):
+                weights = ray.get(weights)
+            self.module.set_state(weights.get(DEFAULT_MODULE_ID, weights))
+            self._weights_seq_no = state.get(WEIGHTS_SEQ_NO, self._weights_seq_no)
+
+    def get_ctor_args_and_kwargs(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """What makes a runner like this one, for RLlib's checkpoints."""
+        return (), {"config": self.config}
+
+    # Bookkeeping
+
+    def _record(self, index: np.ndarray, frame: np.ndarray, *per_env: np.ndarray) -> None:
+        """Buffers one record for each sub-environment of `index`."""
+        action, reward, flags = (column[index] for column in per_env)
+        self._buffer.append(
+            (frame.copy(), self._stream[index], self._sequence[index], action, reward, flags)
+        )
+        self._sequence[index] += 1
+
+    def _start_episode(self, i: int) -> None:
+        name = f"{self.worker_index}-{self._num_started}"
+        self._episodes[i] = Episode(id_=name, index=self._num_started, env_index=i)
+        self._num_started += 1
+        self._callback("on_episode_start", i)
+
+    def _end_episode(self, i: int, terminated: bool) -> Episode:
+        episode = self._episodes[i]
+        episode.is_terminated, episode.is_truncated = terminated, not terminated
+        window = self.config.metrics_num_episodes_for_smoothing
+        self.metrics.log_value(EPISODE_RETURN_MEAN, episode.return_, window=window)
+        self.metrics.log_value(EPISODE_LEN_MEAN, episode.length, window=window)
+        self.metrics.log_value(EPISODE_RETURN_MIN, episode.return_, reduce="min", window=window)
+        self.metrics.log_value(EPISODE_RETURN_MAX, episode.return_, reduce="max", window=window)
+        self.metrics.log_value(NUM_EPISODES, 1, reduce="sum")
+        self._callback("on_episode_end", i)
+        return episode
+
+    def _callback(self, name: str, i: int) -> None:
+        make_callback(
+            name,
+            self._callbacks,
+            list(force_list(getattr(self.config, f"callbacks_{name}"))),
+            kwargs=dict(
+                episode=self._episodes[i],
+                env_runner=self,
+                metrics_logger=self.metrics,
+                env=self.frames,
+                env_index=i,
+                rl_module=self.module,
+            ),
+        )

@@ -1,0 +1,20 @@
+"""Environments stepped in batches, as single frames: Atari natively, all others by Gymnasium."""
+
+import gymnasium as gym
+
+from algorithms.envs.atari import AtariFrames, atari_games
+from algorithms.envs.catch import Catch
+from algorithms.envs.gymnasium_frames import GymnasiumFrames
+from algorithms.envs.vector import FrameStep, FrameVectorEnv
+
+__all__ = [
+    "AtariFrames",
+    "Catch",
+    "FrameStep",
+    "FrameVectorEnv",
+    "GymnasiumFrames",
+    "atari_games",
+]
+
+if "Catch-v0" not in gym.registry:
+    gym.register("Catch-v0", entry_point="algorithms.envs.catch:Catch")

@@ -1,0 +1,117 @@
+"""Any Gymnasium environment with a Discrete action space, through Gymnasium's vector env."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
+
+from algorithms.envs.vector import FrameStep
+from arcadia.errors import UserError
+
+
+class GymnasiumFrames:
+    """N environments of one kind, one frame each a step.
+
+    Observations: uint8 images `(H, W)` or `(H, W, C)` become frames `(H, W)` or `(C, H, W)` and are
+    stacked; float or integer Box spaces of any other kind become float32 vectors; Discrete ones
+    become one-hot float32 vectors.
+
+    Args:
+        make: makes one environment.
+        num_envs: N.
+        name: what to call the environment in errors.
+
+    Raises:
+        UserError: for an action space that is not Discrete, or an observation space that cannot
+            be used.
+    """
+
+    def __init__(self, make: Callable[[int], Any], num_envs: int, *, name: str) -> None:
+        self.num_envs = num_envs
+        self._env = SyncVectorEnv(
+            [lambda i=i: make(i) for i in range(num_envs)],
+            autoreset_mode=AutoresetMode.NEXT_STEP,
+        )
+        actions = self._env.single_action_space
+        if not isinstance(actions, gym.spaces.Discrete):
+            self._env.close()
+            raise UserError(
+                f'env "{name}": its action space is {actions}; DQN needs Discrete actions'
+            )
+        self.action_space = actions
+        self.num_actions = int(actions.n)
+        self._first_action = int(actions.start)
+        self.action_names = tuple(str(self._first_action + a) for a in range(self.num_actions))
+        self._read, self.frame_shape, self.frame_dtype, self.stacks = _reader(
+            self._env.single_observation_space, name
+        )
+        self._ended = np.zeros(num_envs, bool)
+        self._actions: np.ndarray | None = None
+
+    @property
+    def env(self) -> SyncVectorEnv:
+        """Gymnasium's own vector environment."""
+        return self._env
+
+    def reset(self, seed: int | None = None) -> np.ndarray:
+        """Starts all episodes anew; see :class:`~algorithms.envs.vector.FrameVectorEnv`."""
+        observations, _ = self._env.reset(seed=seed)
+        self._ended[:] = False
+        return self._read(observations)
+
+    def send(self, actions: np.ndarray) -> None:
+        """Keeps the actions for `recv`: these environments step in this process."""
+        self._actions = actions + self._first_action
+
+    def recv(self) -> FrameStep:
+        """Steps; see :class:`~algorithms.envs.vector.FrameVectorEnv`."""
+        observations, reward, terminated, truncated, _ = self._env.step(self._actions)
+        started, self._ended = self._ended, terminated | truncated
+        return FrameStep(
+            frame=self._read(observations),
+            reward=reward.astype(np.float32),
+            terminated=terminated,
+            truncated=truncated & ~terminated,
+            life_lost=np.zeros(self.num_envs, bool),
+            started=started,
+        )
+
+    def close(self) -> None:
+        """Closes the environments."""
+        self._env.close()
+
+
+def _reader(
+    space: gym.Space[Any], name: str
+) -> tuple[Callable[[Any], np.ndarray], tuple[int, ...], np.dtype, bool]:
+    """How to turn a batch of observations into frames: function, shape, dtype, whether stacked."""
+    if isinstance(space, gym.spaces.Discrete):
+        identity = np.eye(int(space.n), dtype=np.float32)
+        first = int(space.start)
+        return lambda o: identity[o - first], (int(space.n),), identity.dtype, False
+    if not isinstance(space, gym.spaces.Box):
+        raise UserError(
+            f'env "{name}": its observation space is {type(space).__name__}; DQN takes Box or '
+            "Discrete (gymnasium.wrappers.FlattenObservation turns others into a Box)"
+        )
+    shape = tuple(space.shape)
+    if space.dtype == np.uint8 and len(shape) == 2:
+        return lambda o: np.array(o), shape, np.dtype(np.uint8), True
+    if space.dtype == np.uint8 and len(shape) == 3:
+        height, width, channels = shape
+        if shape == (210, 160, 3):
+            raise UserError(
+                f'env "{name}": looks like raw Atari; ask for it as a game, such as game="pong"'
+            )
+        return (
+            lambda o: np.ascontiguousarray(np.moveaxis(o, -1, 1)),
+            (channels, height, width),
+            np.dtype(np.uint8),
+            True,
+        )
+    size = int(np.prod(shape))
+    return lambda o: np.asarray(o, np.float32).reshape(-1, size), (size,), np.dtype("f4"), False

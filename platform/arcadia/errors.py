@@ -1,0 +1,37 @@
+"""The one exception that is addressed to a person, and the words that help them on."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(ValueError):
+    """A user's mistake: one line that names the thing, the value and the way out.
+
+    The command line prints it without a traceback and exits with 2.
+    """
+
+
+def nearest(name: str, candidates: Iterable[str]) -> str | None:
+    """The candidate that `name` most likely meant, whatever its case.
+
+    Args:
+        name: what was asked for.
+        candidates: what there is; spelled as it should be offered.
+
+    Returns:
+        The candidate as spelled, or None when nothing is close.
+    """
+    # Of two that differ only in case, the first is offered.
+    spelled: dict[str, str] = {}
+    for candidate in candidates:
+        spelled.setdefault(candidate.casefold(), candidate)
+    close = difflib.get_close_matches(name.casefold(), spelled, n=1, cutoff=0.6)
+    return spelled[close[0]] if close else None
+
+
+def did_you_mean(name: str, candidates: Iterable[str]) -> str:
+    """`; did you mean "pong"?` for the end of an error message, or an empty string."""
+    match = nearest(name, candidates)
+    return f'; did you mean "{match}"?' if match is not None else ""

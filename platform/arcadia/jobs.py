@@ -1,0 +1,25 @@
+"""Which module knows the runs of a kind; loaded by name, because it stands above this package."""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+from arcadia.errors import UserError, did_you_mean
+from arcadia.runs import RunFolder
+
+JOBS = {"dqn": "algorithms.dqn.job"}
+"""By a run's kind: the module with `evaluate(run, options)`, `watch(run, options)` and
+`report(run)`."""
+
+
+def job_of(run: RunFolder) -> ModuleType:
+    """The module that knows a run.
+
+    Raises:
+        UserError: for a kind of run that this version does not know.
+    """
+    if run.kind not in JOBS:
+        near = did_you_mean(run.kind, JOBS) or f"; this version knows {', '.join(JOBS)}"
+        raise UserError(f'{run.storage.shown()}: a run of the kind "{run.kind}"{near}')
+    return importlib.import_module(JOBS[run.kind])

@@ -1,0 +1,134 @@
+"""How far a job is: one live line on a terminal, a plain line now and then anywhere else."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import deque
+from types import TracebackType
+from typing import Self, TextIO
+
+from rich.console import Console
+from rich.progress import BarColumn, TextColumn
+from rich.progress import Progress as LiveLine
+from rich.table import Column
+
+_RATE_WINDOW_S = 30.0
+
+
+class Progress:
+    """A context manager that tells on stderr how much of a job is done.
+
+    Args:
+        total: how much there is to do, above 0.
+        unit: what is counted, in the plural: "steps".
+        description: what the job is, at the head of the line.
+        start: how much was done before, by a run that goes on; it does not count for the rate.
+        period_s: without a terminal, the least time between two lines, in seconds.
+        stream: where to write instead of stderr; stdout is kept for results.
+    """
+
+    def __init__(
+        self,
+        total: int,
+        unit: str,
+        description: str,
+        *,
+        start: int = 0,
+        period_s: float = 10.0,
+        stream: TextIO | None = None,
+    ):
+        self._total = total
+        self._unit = unit
+        self._description = description
+        self._period_s = period_s
+        self._stream = sys.stderr if stream is None else stream
+        self._done = start
+        self._fields = ""
+        self._said: tuple[int, str] | None = None
+        self._said_at_s = self._now_s = time.monotonic()
+        # Points of the last half minute: a rate over all of a long job says little about now.
+        self._points = deque([(self._now_s, start)])
+        self._live = self._live_line()
+
+    def _live_line(self) -> LiveLine | None:
+        console = Console(file=self._stream, highlight=False)
+        if not console.is_terminal or console.is_dumb_terminal:
+            return None
+        live = LiveLine(
+            TextColumn("{task.description}", style="bold", markup=False),
+            BarColumn(bar_width=24),
+            TextColumn(
+                "{task.fields[words]}",
+                markup=False,
+                table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1),
+            ),
+            console=console,
+            redirect_stdout=False,  # it may be a pipe that waits for the result
+            expand=True,
+            refresh_per_second=4,
+        )
+        self._task = live.add_task(
+            self._description, total=self._total, completed=self._done, words=self._words()
+        )
+        return live
+
+    def __enter__(self) -> Self:
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._live is not None:
+            self._live.stop()
+        elif self._said != (self._done, self._fields):
+            self._say()
+
+    def update(self, done: int, **fields: str | float) -> None:
+        """Says how much is done now.
+
+        Args:
+            done: of `total`, in all.
+            fields: what else to show, as `name=value`; numbers with four digits.
+        """
+        self._now_s, self._done = time.monotonic(), done
+        self._fields = " ".join(f"{name}={_short(value)}" for name, value in fields.items())
+        self._points.append((self._now_s, done))
+        while len(self._points) > 2 and self._now_s - self._points[0][0] > _RATE_WINDOW_S:
+            self._points.popleft()
+        if self._live is not None:
+            self._live.update(self._task, completed=done, words=self._words())
+        elif self._now_s - self._said_at_s >= self._period_s:
+            self._say()
+
+    def _say(self) -> None:
+        print(f"{self._description}: {self._words()}", file=self._stream, flush=True)
+        self._said, self._said_at_s = (self._done, self._fields), self._now_s
+
+    def _words(self) -> str:
+        share = f"({self._done / self._total:.0%})"
+        words = [f"{self._done:,}/{self._total:,}", self._unit, share]
+        (from_s, from_done), (to_s, to_done) = self._points[0], self._points[-1]
+        if to_s > from_s and to_done > from_done:
+            rate = (to_done - from_done) / (to_s - from_s)
+            words.append(f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.3g}/s")
+            if to_done < self._total:
+                words.append(f"ETA {_clock((self._total - to_done) / rate)}")
+        return " ".join([*words, self._fields]).rstrip()
+
+
+def _short(value: str | float) -> str:
+    if isinstance(value, str):
+        return value
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

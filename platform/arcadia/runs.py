@@ -1,0 +1,350 @@
+"""Run folders: what a job was, with what code and options, how it went, and what it left.
+
+A run is a folder, on a disk or in an object store:
+
+    run.json      kind, status, times, seed, command, versions, machine, commit
+    config.json   the resolved options
+    checkpoints/  one whole folder a step, named by the step in nine digits
+    tensorboard/  event files
+    report.html   and what else the job writes
+
+`run.json` is written last when a run is made: a folder without one holds no run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import enum
+import json
+import os
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from arcadia import provenance
+from arcadia.atomic import explained, is_temporary, temporary_folder
+from arcadia.errors import UserError, did_you_mean
+from arcadia.storage import Storage
+
+Status = Literal["running", "completed", "stopped", "failed"]
+
+_FORMAT = 1
+
+
+class RunFolder:
+    """One run. Made by `create` or `open`."""
+
+    def __init__(self, storage: Storage):
+        self.storage = storage
+        self._config: dict[str, Any] | None = None
+        self._scratch: Path | None = None
+        self._synced: dict[Path, tuple[int, int]] = {}
+
+    @classmethod
+    def create(
+        cls,
+        run_dir: str | os.PathLike[str] | Storage,
+        *,
+        kind: str,
+        config: Mapping[str, Any],
+        seed: int | None,
+        command: Sequence[str] | None = None,
+    ) -> RunFolder:
+        """Starts a run with status "running".
+
+        Args:
+            run_dir: a local folder, which need not exist, or an `s3://` or `gs://` address.
+            kind: what produces the run, such as "dqn".
+            config: the resolved options; see `jsonable` for what may be in it.
+            seed: None when the run was not seeded.
+            command: the command line that started it.
+
+        Raises:
+            UserError: the folder holds a run already, or cannot be written.
+        """
+        run = cls(run_dir if isinstance(run_dir, Storage) else Storage.at(run_dir))
+        if run.exists("run.json"):
+            raise UserError(
+                f"{run.storage.shown()}: already holds a run; go on with it by "
+                f"--resume {run.storage.shown()} or choose another --run-dir"
+            )
+        now = _now()
+        run.write_json("config.json", config)
+        run.write_json(
+            "run.json",
+            {
+                "format": _FORMAT,
+                "kind": kind,
+                "status": "running",
+                "started": now,
+                "ended": None,
+                "history": [{"status": "running", "at": now}],
+                "details": {},
+                "seed": seed,
+                "command": None if command is None else list(command),
+                "versions": provenance.versions(),
+                "machine": provenance.machine(),
+                "commit": provenance.commit(),
+            },
+        )
+        return run
+
+    @classmethod
+    def open(cls, run_dir: str | os.PathLike[str] | Storage) -> RunFolder:
+        """A run that is there, to go on with it or to look at it.
+
+        Raises:
+            UserError: there is no such folder, or no run in it, or one of a newer format.
+        """
+        run = cls(run_dir if isinstance(run_dir, Storage) else Storage.at(run_dir))
+        if not run.exists("run.json"):
+            raise UserError(_no_run(run.storage))
+        if run.info.get("format", 0) > _FORMAT:
+            raise UserError(
+                f"{run.storage.shown('run.json')}: written by a newer Arcadia "
+                f"({run.info.get('versions', {}).get('arcadia')}); update this one"
+            )
+        return run
+
+    @property
+    def uri(self) -> str:
+        """The path or address that `open` takes."""
+        return self.storage.uri
+
+    @property
+    def path(self) -> Path:
+        """The run's local folder, absolute. ValueError when it is in an object store."""
+        return self.storage.local_path
+
+    @property
+    def name(self) -> str:
+        """The last part of the run's path or address."""
+        return self.storage.shown().rstrip("/").rpartition("/")[2]
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """What `run.json` says now; another process may be writing it."""
+        info = self.read_json("run.json")
+        if not isinstance(info, dict) or "kind" not in info or "status" not in info:
+            raise UserError(f"{self.storage.shown('run.json')}: does not describe a run")
+        return info
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The resolved options, as JSON has them."""
+        if self._config is None:
+            self._config = dict(self.read_json("config.json"))
+        return self._config
+
+    @property
+    def kind(self) -> str:
+        return self.info["kind"]
+
+    @property
+    def seed(self) -> int | None:
+        return self.info["seed"]
+
+    @property
+    def status(self) -> Status:
+        """The last status set; a run that was killed outright still says "running"."""
+        return self.info["status"]
+
+    def set_status(self, status: Status, **details: Any) -> None:
+        """Rewrites `run.json` with a status, its time, and details that add to earlier ones."""
+        info, now = self.info, _now()
+        info["status"] = status
+        info["ended"] = None if status == "running" else now
+        info["history"].append({"status": status, "at": now})
+        info["details"].update(details)
+        self.write_json("run.json", info)
+
+    def exists(self, name: str) -> bool:
+        """Whether the run holds a file or a folder of this relative name."""
+        return self.storage.exists(name)
+
+    def write_bytes(self, name: str, data: bytes) -> None:
+        """Puts a whole file into the run, replacing what is there, or fails with UserError."""
+        self.storage.write_bytes(name, data)
+
+    def write_text(self, name: str, text: str) -> None:
+        """`write_bytes` of UTF-8 text."""
+        self.write_bytes(name, text.encode())
+
+    def write_json(self, name: str, value: Any) -> None:
+        """`write_text` of `jsonable(value)`, indented, keys sorted."""
+        self.write_text(name, json.dumps(jsonable(value), indent=2, sort_keys=True) + "\n")
+
+    def read_bytes(self, name: str) -> bytes:
+        """A file of the run. UserError when it is not there."""
+        return self.storage.read_bytes(name)
+
+    def read_json(self, name: str) -> Any:
+        """A JSON file of the run. UserError when it is not there or not JSON."""
+        try:
+            return json.loads(self.read_bytes(name))
+        except ValueError as error:
+            raise UserError(f"{self.storage.shown(name)}: is not JSON: {error}") from error
+
+    def publish_checkpoint(
+        self, local_dir: str | os.PathLike[str], step: int, keep: int | None = None
+    ) -> None:
+        """Adds a copy of a local folder as the checkpoint of `step`, whole or not at all.
+
+        Args:
+            local_dir: what to copy.
+            step: the count that the run goes by, at least 0; a checkpoint it has already is
+                replaced.
+            keep: how many to keep, at least 1; the lowest steps go once the new one is complete.
+                None keeps all.
+        """
+        if step < 0 or (keep is not None and keep < 1):
+            raise ValueError(f"step {step} must be at least 0, keep {keep} at least 1")
+        self.storage.publish_tree(local_dir, _checkpoint(step))
+        self.storage.delete_unfinished("checkpoints")
+        if keep is not None:
+            others = [other for other in self.checkpoints() if other != step]
+            for other in others[: max(len(others) + 1 - keep, 0)]:
+                self.storage.delete_tree(_checkpoint(other))
+
+    def checkpoints(self) -> list[int]:
+        """The steps of the complete checkpoints, ascending."""
+        names = (tree.rpartition("/")[2] for tree in self.storage.trees("checkpoints"))
+        return sorted(int(name) for name in names if name.isdecimal())
+
+    def checkpoint(self, step: int) -> Path:
+        """The checkpoint of `step` as a local folder to read. UserError when there is none."""
+        return self.storage.fetch_tree(_checkpoint(step))
+
+    def latest_checkpoint(self) -> Path | None:
+        """The checkpoint of the highest step as a local folder to read; None without any."""
+        steps = self.checkpoints()
+        return self.checkpoint(steps[-1]) if steps else None
+
+    def scratch(self, name: str) -> Path:
+        """A local path for a writer that appends, such as TensorBoard's.
+
+        Its parent is there; what the run already holds under `name` is too. In an object store it
+        is a copy on this machine, which reaches the run with `sync`.
+        """
+        if self.storage.is_local:
+            path = self.path / name
+        else:
+            if self._scratch is None:
+                self._scratch = temporary_folder()
+            path = self._scratch / name
+            if not path.exists():
+                self._download(name, self._scratch)
+        with explained("write", path.parent):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def sync(self) -> None:
+        """Brings what changed in the `scratch` paths to the run; nothing to do when local."""
+        if self._scratch is None:
+            return
+        for path in sorted(self._scratch.rglob("*")):
+            if path.is_file() and not is_temporary(path.name):
+                stamp = _stamp(path)
+                if self._synced.get(path) != stamp:
+                    self.storage.upload(path, path.relative_to(self._scratch).as_posix())
+                    self._synced[path] = stamp
+
+    def fetch(self, name: str) -> Path:
+        """A file or folder of the run as a local path to read; it may turn out not to exist."""
+        if self.storage.is_local:
+            return self.path / name
+        self.sync()
+        folder = temporary_folder()
+        self._download(name, folder)
+        return folder / name
+
+    def _download(self, name: str, folder: Path) -> None:
+        for file in [name] if self.storage.is_file(name) else self.storage.list(name):
+            self.storage.download(file, folder / file)
+            self._synced[folder / file] = _stamp(folder / file)
+
+
+def default_run_dir(kind: str, root: str | os.PathLike[str] = "runs") -> Path:
+    """Makes and returns a new empty folder for a run, such as `runs/dqn-20261122-233200`.
+
+    The folder is made at once, so that two jobs which start in the same second differ (`-2`).
+    """
+    stamp = f"{kind}-{time.strftime('%Y%m%d-%H%M%S')}"
+    with explained("write", root):
+        for number in range(1, 10_000):
+            path = Path(root) / (stamp if number == 1 else f"{stamp}-{number}")
+            with contextlib.suppress(FileExistsError):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.mkdir()
+                return path
+    raise UserError(f"{root}: has no free name left for {stamp}; choose another --run-dir")
+
+
+def jsonable(value: Any) -> Any:
+    """A value in JSON's types.
+
+    Mappings and dataclasses become objects with string keys, sequences and sets arrays, paths
+    strings, enum members their names, NumPy and torch numbers and arrays plain ones, classes and
+    functions their dotted names, and dtypes and devices strings. Infinities and NaN stay floats,
+    written as Python's `json` writes and reads them.
+
+    Raises:
+        TypeError: the value is of none of these.
+    """
+    if isinstance(value, enum.Enum):
+        return value.name
+    if value is None or isinstance(value, str | bool | int | float):
+        return value
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: jsonable(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {key if isinstance(key, str) else str(key): jsonable(v) for key, v in value.items()}
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if isinstance(value, set | frozenset):
+        return sorted((jsonable(item) for item in value), key=repr)
+    if isinstance(value, Sequence) and not isinstance(value, bytes | bytearray | memoryview):
+        return [jsonable(item) for item in value]
+    to_list = getattr(value, "tolist", None)  # NumPy's and torch's, which are not imported here
+    if to_list is not None:
+        return to_list()
+    if isinstance(value, type) or (callable(value) and hasattr(value, "__qualname__")):
+        return f"{value.__module__}.{value.__qualname__}"
+    if type(value).__module__.partition(".")[0] in ("numpy", "torch"):  # dtypes and devices
+        return str(value)
+    raise TypeError(f"{value!r}: a {type(value).__name__} cannot be written as JSON")
+
+
+def _checkpoint(step: int) -> str:
+    return f"checkpoints/{step:09d}"
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    stat = path.stat()
+    return stat.st_mtime_ns, stat.st_size
+
+
+def _no_run(storage: Storage) -> str:
+    """Why there is no run there, and what may have been meant."""
+    where = storage.shown()
+    if not storage.is_local:
+        return f"{where}: holds no run (no run.json); give the address of a run's folder"
+    path = storage.local_path
+    with explained("read", path):
+        if not path.exists():
+            siblings = path.parent.iterdir() if path.parent.is_dir() else ()
+            runs = [sibling.name for sibling in siblings if (sibling / "run.json").exists()]
+            return f"{where}: no such folder{did_you_mean(path.name, runs)}"
+        if not path.is_dir():
+            return f"{where}: is a file; give the folder of a run"
+        inside = sorted(path.glob("*/run.json"), key=lambda file: file.stat().st_mtime)
+    if inside:
+        return f'{where}: holds runs but is none itself; did you mean "{inside[-1].parent}"?'
+    return f"{where}: holds no run (no run.json); give the folder of a run"

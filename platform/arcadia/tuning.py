@@ -1,0 +1,164 @@
+"""Sweeps: a Python file gives the search space and the TuneConfig, Tune's Tuner does the rest."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from arcadia.errors import UserError
+
+if TYPE_CHECKING:
+    from ray import tune
+    from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
+
+    from arcadia.commands import TuneOptions
+
+
+def load_sweep(file: str) -> tuple[AlgorithmConfig, tune.TuneConfig]:
+    """Calls `sweep()` of a Python file.
+
+    Args:
+        file: path of the file.
+
+    Returns:
+        The search space, an AlgorithmConfig that may hold Tune's distributions (`tune.choice` and
+        the like) in any of its attributes, and the TuneConfig.
+
+    Raises:
+        UserError: no such file, no `sweep` in it, it fails, or it returns something else. A
+            misspelt parameter fails here, before anything starts.
+    """
+    path = Path(file)
+    if not path.is_file():
+        there = ", ".join(sorted(str(p) for p in Path("tune_configs").glob("[!_]*.py")))
+        hint = f"; there is {there}" if there else ""
+        raise UserError(f"{file}: no such file{hint}")
+    spec = importlib.util.spec_from_file_location(f"_sweep_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise UserError(f"{file}: is no Python file; give one that defines sweep()")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    try:
+        spec.loader.exec_module(module)
+        space, tune_config = module.sweep()
+    except UserError as error:
+        raise UserError(f"{file}: {error}") from error
+    except Exception as error:
+        raise UserError(f"{file}: sweep() failed with {type(error).__name__}: {error}") from error
+    from ray import tune
+    from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
+
+    if not isinstance(space, AlgorithmConfig) or not isinstance(tune_config, tune.TuneConfig):
+        raise UserError(
+            f"{file}: sweep() returned {type(space).__name__} and {type(tune_config).__name__}; "
+            "it must return an AlgorithmConfig and a TuneConfig"
+        )
+    return space, tune_config
+
+
+def run_sweep(options: TuneOptions) -> dict[str, Any]:
+    """Runs a sweep to its end and prints a table of its trials, the best first.
+
+    Returns:
+        `best` (its parameters, metric and checkpoint), `trials`, `failed` and the folder `run`.
+
+    Raises:
+        UserError: the file cannot be used, or every trial failed.
+    """
+    space, tune_config = load_sweep(options.file)
+    from ray import tune
+
+    from arcadia.cluster import connect
+    from arcadia.runs import default_run_dir
+
+    if options.num_samples is not None:
+        tune_config.num_samples = options.num_samples
+    if options.max_concurrent_trials is not None:
+        tune_config.max_concurrent_trials = options.max_concurrent_trials
+    if options.seed is not None:
+        space.seed = options.seed
+    if tune_config.metric is None or tune_config.mode is None:
+        raise UserError(f"{options.file}: its TuneConfig must name metric and mode")
+    folder = options.run_dir or str(default_run_dir(f"tune-{Path(options.file).stem}"))
+    connect(options.address)
+    storage, _, name = (folder if "://" in folder else os.path.abspath(folder)).rpartition("/")
+    tuner = tune.Tuner(
+        space.algo_class,
+        param_space=space,  # type: ignore[arg-type]  # a config is a param space too
+        tune_config=tune_config,
+        run_config=tune.RunConfig(
+            name=name,
+            storage_path=storage,
+            verbose=1,
+            checkpoint_config=tune.CheckpointConfig(num_to_keep=1, checkpoint_at_end=True),
+        ),
+    )
+    results = tuner.fit()
+    rows = _rows(results, tune_config.metric)
+    if not rows:
+        raise UserError(
+            f"{folder}: all {results.num_errors} trials failed; see its error.txt files"
+        )
+    _print_table(rows, tune_config.metric, tune_config.mode, results.num_errors)
+    best = results.get_best_result()
+    return {
+        "run": folder,
+        "trials": len(results),
+        "failed": results.num_errors,
+        "best": {
+            "parameters": _parameters(best.config or {}, space),
+            "metric": tune_config.metric,
+            "value": _metric(best.metrics, tune_config.metric),
+            "checkpoint": best.checkpoint.path if best.checkpoint else None,
+        },
+    }
+
+
+def _rows(results: Any, metric: str) -> list[tuple[Any, float | None]]:
+    return [(r, _metric(r.metrics, metric)) for r in results if not r.error]
+
+
+def _print_table(
+    rows: list[tuple[Any, float | None]], metric: str, mode: str, num_errors: int
+) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    sign = 1 if mode == "min" else -1
+    rows = sorted(rows, key=lambda row: (row[1] is None, sign * (row[1] or 0.0)))
+    table = Table(title=f"{len(rows)} trials, {num_errors} failed")
+    table.add_column("parameters")
+    table.add_column(metric.rpartition("/")[2], justify="right")
+    for result, value in rows:
+        parameters = ", ".join(f"{k}={v}" for k, v in _searched(result).items())
+        table.add_row(parameters or "-", "-" if value is None else f"{value:.4g}")
+    Console().print(table)
+
+
+def _searched(result: Any) -> dict[str, Any]:
+    """The parameters that this trial drew, as Tune names its folder's parameters."""
+    tag = (result.metrics or {}).get("experiment_tag", "")
+    pairs = (pair.partition("=") for pair in tag.partition("_")[2].split(","))
+    return {name: value for name, equals, value in pairs if equals}
+
+
+def _parameters(config: dict[str, Any], space: AlgorithmConfig) -> dict[str, Any]:
+    """Of a trial's whole config, what the sweep searched over."""
+    from ray.tune.search.sample import Domain
+
+    def is_searched(value: Any) -> bool:
+        return isinstance(value, Domain) or (isinstance(value, dict) and "grid_search" in value)
+
+    return {k: config.get(k) for k, v in vars(space).items() if is_searched(v)}
+
+
+def _metric(metrics: dict[str, Any] | None, name: str) -> float | None:
+    value: Any = metrics or {}
+    for part in name.split("/"):
+        if not isinstance(value, dict) or part not in value:
+            return None
+        value = value[part]
+    return float(value)

@@ -1,0 +1,51 @@
+"""Fragments written as tables, for the tests of the replay."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from algorithms.replay import Fragment, FrameCodec, RecordFlag
+
+LETTERS = {
+    "F": RecordFlag.FIRST,
+    "T": RecordFlag.TERMINATED,
+    "C": RecordFlag.TRUNCATED,
+    "E": RecordFlag.FINAL,
+    ".": RecordFlag(0),
+}
+
+
+def table(
+    flags: str,
+    *,
+    frames: Sequence[int] | np.ndarray,
+    rewards: Sequence[float] | None = None,
+    stream: int | Sequence[int] = 0,
+    sequence: int | Sequence[int] = 0,
+    codec: FrameCodec | None = None,
+) -> Fragment:
+    """Makes a fragment of a line such as `"F . T . C E"`, a word a record.
+
+    F is the first frame of an episode, T terminated, C cut (truncated), E the final frame.
+    Frames are of shape `(1,)` and uint8 unless a codec is given; an action is ten times the
+    frame's first value, a lone stream or sequence number is that of the first record.
+    """
+    words = flags.split()
+    values = [sum(LETTERS[letter] for letter in word) for word in words]
+    codec = codec or FrameCodec((1,), np.uint8)
+    stack = np.asarray(frames, dtype=codec.dtype).reshape(len(words), *codec.shape)
+    encoded, sizes = codec.encode_many(stack)
+    final = np.array(["E" in word for word in words], dtype=bool)
+    firsts = stack.reshape(len(words), math.prod(codec.shape))[:, 0]
+    if isinstance(sequence, int):
+        sequence = range(sequence, sequence + len(words))
+    return Fragment(
+        stream=np.full(len(words), stream, dtype=np.int64),
+        sequence=np.array(sequence, dtype=np.int64),
+        frames=encoded,
+        sizes=sizes,
+        action=np.where(final, 0, 10 * firsts.astype(np.int32)).astype(np.int32),
+        reward=np.array(rewards if rewards is not None else [0.0] * len(words), np.float32),
+        flags=np.array(values, dtype=np.uint8),
+    )

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from arcadia.errors import UserError
+from arcadia.media import png_bytes, read_image, write_image
+
+
+@pytest.fixture
+def picture() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (20, 31, 3), np.uint8)
+
+
+def test_a_png_comes_back_exactly(tmp_path: Path, picture: np.ndarray):
+    write_image(tmp_path / "new" / "a.png", picture)
+    read = read_image(tmp_path / "new" / "a.png")
+    assert read.dtype == np.uint8 and read.flags.writeable
+    np.testing.assert_array_equal(read, picture)
+    assert os.listdir(tmp_path / "new") == ["a.png"]
+
+
+def test_a_jpeg_comes_back_nearly(tmp_path: Path):
+    ramp = np.linspace(0, 255, 64).astype(np.uint8)
+    smooth = np.stack(np.broadcast_arrays(ramp[:, None], ramp[None, :], ramp[::-1, None]), -1)
+    write_image(tmp_path / "a.JPG", smooth)
+    np.testing.assert_allclose(read_image(tmp_path / "a.JPG").astype(int), smooth, atol=8)
+
+
+def test_bytes_of_a_png_are_a_png(picture: np.ndarray):
+    for image in (picture, picture[..., 0]):
+        with Image.open(io.BytesIO(png_bytes(image))) as read:
+            assert read.format == "PNG"
+            np.testing.assert_array_equal(np.asarray(read), image)
+
+
+def test_grey_transparent_deep_and_turned_pictures_become_rgb(tmp_path: Path):
+    grey = np.array([[0, 100, 255]], np.uint8)
+    Image.fromarray(grey).save(tmp_path / "grey.png")
+    assert read_image(tmp_path / "grey.png").tolist() == [[[0] * 3, [100] * 3, [255] * 3]]
+    Image.fromarray(grey.astype(np.uint16) * 257).save(tmp_path / "deep.png")
+    assert read_image(tmp_path / "deep.png").tolist() == [[[0] * 3, [100] * 3, [255] * 3]]
+    Image.new("RGBA", (1, 1), (10, 20, 30, 0)).save(tmp_path / "clear.png")
+    assert read_image(tmp_path / "clear.png").tolist() == [[[255, 255, 255]]]
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was held on its side
+    Image.new("RGB", (3, 2)).save(tmp_path / "turned.jpg", exif=exif)
+    assert read_image(tmp_path / "turned.jpg").shape == (3, 2, 3)
+
+
+def test_what_is_no_picture_is_told_in_one_line(tmp_path: Path, picture: np.ndarray):
+    write_image(tmp_path / "wave.png", picture)
+    with pytest.raises(UserError, match=r'wav\.png: no such file; did you mean "wave\.png"\?'):
+        read_image(tmp_path / "wav.png")
+    (tmp_path / "half.png").write_bytes((tmp_path / "wave.png").read_bytes()[:300])
+    with pytest.raises(UserError, match=r"half\.png: cannot read the picture"):
+        read_image(tmp_path / "half.png")
+    (tmp_path / "text.png").write_text("text")
+    with pytest.raises(UserError, match=r"text\.png: is not a picture"):
+        read_image(tmp_path / "text.png")
+    with pytest.raises(UserError, match="cannot read the picture: Is a directory"):
+        read_image(tmp_path)
+
+
+def test_what_cannot_be_written_is_refused(tmp_path: Path, picture: np.ndarray):
+    with pytest.raises(UserError, match=r'a\.xyz: no picture format is called "\.xyz"'):
+        write_image(tmp_path / "a.xyz", picture)
+    for wrong in (picture.astype(np.float32), picture[..., :2], picture[0, 0]):
+        with pytest.raises(ValueError, match="want uint8"):
+            write_image(tmp_path / "a.png", wrong)
+    assert os.listdir(tmp_path) == []

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import pty
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from arcadia.progress import Progress
+
+
+def read_to_end(descriptor: int) -> Iterator[str]:
+    with contextlib.suppress(OSError):  # Linux's way to say that the terminal is closed
+        while data := os.read(descriptor, 4096):
+            yield data.decode(errors="replace")
+
+
+def test_without_a_terminal_lines_come_seldom_and_once_at_the_end():
+    out = io.StringIO()
+    with Progress(1000, "steps", "dqn [pong]", period_s=60, stream=out) as progress:
+        for done in range(0, 1000, 10):
+            progress.update(done, loss=0.123456)
+        progress.update(1000, loss=0.5, best="a[b]{c}")
+    assert out.getvalue().startswith("dqn [pong]: 1,000/1,000 steps (100%) ")
+    assert out.getvalue().endswith(" loss=0.5 best=a[b]{c}\n")
+    assert out.getvalue().count("\n") == 1
+
+
+def test_lines_come_when_their_period_is_over():
+    out = io.StringIO()
+    with Progress(100, "steps", "x", period_s=0.0, stream=out) as progress:
+        time.sleep(0.02)
+        progress.update(50, episode_return=-20.4, episodes=1234)
+        progress.update(60)
+    lines = out.getvalue().splitlines()
+    assert len(lines) == 2, "the last one is not said twice"
+    assert lines[0].startswith("x: 50/100 steps (50%) ") and " ETA 0:00 " in lines[0]
+    assert lines[0].endswith("episode_return=-20.4 episodes=1,234")
+
+
+def test_the_rate_leaves_out_what_was_done_before():
+    out = io.StringIO()
+    with Progress(2_000_000, "steps", "x", start=1_000_000, stream=out) as progress:
+        time.sleep(0.1)
+        progress.update(1_000_010)
+    rate = float(out.getvalue().split("/s")[0].rpartition(" ")[2].replace(",", ""))
+    assert 1 < rate <= 100
+
+
+def test_the_last_line_comes_even_when_the_job_fails():
+    out = io.StringIO()
+    with pytest.raises(RuntimeError), Progress(10, "steps", "x", stream=out) as progress:
+        progress.update(3)
+        raise RuntimeError
+    assert out.getvalue().startswith("x: 3/10 steps (30%)")
+
+
+def test_stderr_is_where_it_goes(capfd: pytest.CaptureFixture[str]):
+    with Progress(10, "steps", "x") as progress:
+        progress.update(10)
+    captured = capfd.readouterr()
+    assert captured.out == "" and captured.err.startswith("x: 10/10 steps")
+
+
+def test_a_terminal_has_one_live_line(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "120")
+    ours, theirs = pty.openpty()
+    with os.fdopen(theirs, "w") as terminal:
+        with Progress(100, "steps", "dqn [pong]", stream=terminal) as progress:
+            for done in (10, 60):
+                progress.update(done, best="a[b]{c}")
+                time.sleep(0.3)
+    shown = "".join(read_to_end(ours))
+    os.close(ours)
+    last = shown[shown.rindex("dqn [pong]") :]
+    assert "60/100 steps (60%)" in last and "best=a[b]{c}" in last
+    assert "━" in last
+    assert shown.count("\n") == 1, "every other redraw is in the same line"
