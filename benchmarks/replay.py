@@ -1,11 +1,11 @@
 """Memory and speed of the frame replay on the seven games of Mnih et al. 2013.
 
-A random player plays each game with the paper's preprocessing (grey, 110x84, cropped to 84x84, no
-max-pooling, frame skip 4, 3 for Space Invaders), and its frames fill a compressed and an
-uncompressed replay. Memory at a million transitions is computed, not filled: the mean bytes of an
+A random player, and the trained one of each `--run` with epsilon 0.1, play with the paper's
+preprocessing (grey, 110x84, cropped to 84x84, no max-pooling, frame skip 4, 3 for Space Invaders),
+and the frames fill a compressed and an uncompressed replay. Memory at a million transitions is computed, not filled: the mean bytes of an
 encoded frame, packed into whole chunks, plus the arrays of a replay of a million records.
 
-    python benchmarks/replay.py --transitions 20000 --json
+    make bench-replay ARGS="--transitions 100000 --json"
 """
 
 import argparse
@@ -22,15 +22,20 @@ from pathlib import Path
 import ale_py
 import lz4.version
 import numpy as np
-from ale_py.vector_env import AtariVectorEnv
 
+from algorithms.dqn import DQNConfig
+from algorithms.dqn.evaluation import load_runner, options_of
+from algorithms.dqn.paper_scores import TABLE_1
+from algorithms.dqn.runner import DQNRunner
 from algorithms.replay import Fragment, FrameCodec, FrameReplay, RecordFlag
 from algorithms.replay.arena import CHUNK_OVERHEAD_BYTES
 from algorithms.replay.store import CHUNK_BYTES
+from arcadia.runs import RunFolder
 
-GAMES = ("beam_rider", "breakout", "enduro", "pong", "qbert", "seaquest", "space_invaders")
+GAMES = tuple(TABLE_1)
 SHAPE = (84, 84)
-CROP = slice(18, 102)  # rows of 110: the playing area without most of the score
+STEPS_PER_FRAGMENT = 1_000
+TRAINED_EPSILON = 0.1
 NUM_ENVS = 8
 STACK = 4
 BATCH_SIZE = 32
@@ -69,60 +74,36 @@ class Result:
     batches_per_s: float
 
 
-def play(game: str, num_transitions: int, seed: int) -> Recording:
-    """Records a random player."""
-    env = AtariVectorEnv(
-        game,
-        NUM_ENVS,
-        img_height=110,
-        img_width=84,
-        maxpool=False,
-        frameskip=3 if game == "space_invaders" else 4,
-        stack_num=1,
-        reward_clipping=False,
-        use_fire_reset=True,
-    )
-    rng = np.random.default_rng(seed)
-    num_actions = int(env.single_action_space.n)  # pyright: ignore[reportAttributeAccessIssue]
-    rows: list[tuple[np.ndarray, int, int, int, float, int]] = []
-    sequence = [0] * NUM_ENVS
-    first = [RecordFlag.FIRST] * NUM_ENVS
-    recorded = 0
-
-    def record(index: int, action: int, reward: float, flags: int) -> None:
-        frame = observation[index, 0, CROP].copy()
-        rows.append((frame, index, sequence[index], action, reward, flags | first[index]))
-        sequence[index] += 1
-        first[index] = RecordFlag(0)
-
-    observation, _ = env.reset(seed=seed)
-    ended = np.zeros(NUM_ENVS, dtype=bool)
+def play(runner: DQNRunner, num_transitions: int, epsilon: float) -> Recording:
+    """Records a player: a random one with epsilon 1."""
+    fragments, recorded = [], 0
     while recorded < num_transitions:
-        actions = rng.integers(0, num_actions, NUM_ENVS)
-        following, rewards, terminated, truncated, _ = env.step(actions)
-        for index in np.flatnonzero(~ended).tolist():
-            flags = RecordFlag.TERMINATED * int(terminated[index])
-            flags |= RecordFlag.TRUNCATED * int(truncated[index])
-            record(index, int(actions[index]), float(rewards[index]), flags)
-            recorded += 1
-        observation = following
-        # The step after an episode's end resets: it makes no transition.
-        ended = terminated | truncated
-        for index in np.flatnonzero(ended).tolist():
-            record(index, 0, 0.0, RecordFlag.FINAL)
-            first[index] = RecordFlag.FIRST
-    env.close()
-    frames, stream, number, action, reward, flags = zip(*rows, strict=True)
+        runner.start_step(epsilon)
+        runner.finish_step()
+        if runner.num_env_steps_sampled_lifetime - recorded >= STEPS_PER_FRAGMENT:
+            fragments.append(runner.take_fragment())
+            recorded = runner.num_env_steps_sampled_lifetime
+    runner.stop()
+    names = ("stream", "sequence", "action", "reward", "flags")
     return Recording(
-        frames=np.stack(frames),
-        columns={
-            "stream": np.array(stream, np.int64),
-            "sequence": np.array(number, np.int64),
-            "action": np.array(action, np.int32),
-            "reward": np.array(reward, np.float32),
-            "flags": np.array(flags, np.uint8),
-        },
+        frames=np.concatenate([fragment.frames for fragment in fragments]).reshape(-1, *SHAPE),
+        columns={name: np.concatenate([getattr(f, name) for f in fragments]) for name in names},
     )
+
+
+def random_player(game: str, seed: int) -> DQNRunner:
+    """A runner with the paper's preprocessing, whose frames are not encoded."""
+    config = DQNConfig.preset(
+        "nips2013", game=game, num_envs_per_env_runner=NUM_ENVS, replay_compression="none"
+    )
+    return DQNRunner(config=config.debugging(seed=seed), worker_index=0)
+
+
+def trained_player(run: RunFolder, seed: int) -> DQNRunner:
+    """The same game and preprocessing, played by a run's latest checkpoint."""
+    runner = random_player(str(options_of(run).game), seed)
+    runner.use_module(load_runner(run, num_envs=1, seed=seed).module)
+    return runner
 
 
 def encode(recording: Recording, codec: FrameCodec) -> tuple[list[Fragment], float]:
@@ -225,10 +206,13 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--transitions", type=int, default=20_000, help="transitions a game (default: 20000)"
+        "--transitions", type=int, default=20_000, help="transitions a player (default: 20000)"
     )
     parser.add_argument(
-        "--games", nargs="+", choices=GAMES, default=GAMES, help="games (default: all seven)"
+        "--games", nargs="*", choices=GAMES, default=GAMES, help="games (default: all seven)"
+    )
+    parser.add_argument(
+        "--run", nargs="*", default=[], help="runs of DQN whose policy plays too, epsilon 0.1"
     )
     parser.add_argument("--seed", type=int, default=0, help="of play and sampling (default: 0)")
     parser.add_argument("--json", action="store_true", help="end with one JSON object")
@@ -237,34 +221,40 @@ def main() -> None:
     where = machine()
     print(", ".join(f"{name} {value}" for name, value in where.items()))
     print(
-        f"{options.transitions} transitions of random play a game, {NUM_ENVS} streams, stacks of "
-        f"{STACK}; GB at 1 M are extrapolated;\nsampling: batches of {BATCH_SIZE}, "
-        f"median of {NUM_ROUNDS} rounds of {BATCHES_PER_ROUND}, in turns\n"
+        f"{options.transitions} transitions a player, {NUM_ENVS} streams, stacks of {STACK}; GB at "
+        f"1 M are extrapolated;\nsampling: batches of {BATCH_SIZE}, median of {NUM_ROUNDS} rounds "
+        f"of {BATCHES_PER_ROUND}, in turns\n"
     )
     print(
-        f"{'game':<15} {'codec':<5} {'B/frame':>8} {'B/trans.':>9} {'GB at 1M':>9} "
+        f"{'player':<22} {'codec':<5} {'B/frame':>8} {'B/trans.':>9} {'GB at 1M':>9} "
         f"{'encode us':>10} {'inserts/s':>10} {'batches/s':>10} {'lz4/none':>9}"
     )
-    games: dict[str, dict[str, dict[str, float]]] = {}
+    players: list[tuple[str, DQNRunner, float]] = [
+        (game, random_player(game, options.seed), 1.0) for game in options.games
+    ]
+    for run in map(RunFolder.open, options.run):
+        runner = trained_player(run, options.seed)
+        players.append((f"{runner.options.game}, trained", runner, TRAINED_EPSILON))
+    measured: dict[str, dict[str, dict[str, float]]] = {}
     ratios: dict[str, float] = {}
-    for game in options.games:
-        recording = play(game, options.transitions, options.seed)
+    for player, runner, epsilon in players:
+        recording = play(runner, options.transitions, epsilon)
         results, sampling_ratio = measure(recording, options.seed)
         for compression, result in results.items():
             ratio = f"{sampling_ratio:9.2f}" if compression == "lz4" else ""
             print(
-                f"{game:<15} {compression:<5} {result.frame_bytes:8.0f} "
+                f"{player:<22} {compression:<5} {result.frame_bytes:8.0f} "
                 f"{result.bytes_per_transition:9.0f} {result.gb_at_1m:9.3f} "
                 f"{result.encode_us:10.1f} {result.inserts_per_s:10.0f} "
                 f"{result.batches_per_s:10.0f} {ratio}",
                 flush=True,
             )
             size = result.bytes_per_transition / RAW_STACK_BYTES
-            ratios[f"{game}/bytes_{compression}_over_raw_stacks"] = size
-        ratios[f"{game}/sample_seconds_lz4_over_none"] = sampling_ratio
-        games[game] = {compression: asdict(result) for compression, result in results.items()}
+            ratios[f"{player}/bytes_{compression}_over_raw_stacks"] = size
+        ratios[f"{player}/sample_seconds_lz4_over_none"] = sampling_ratio
+        measured[player] = {compression: asdict(result) for compression, result in results.items()}
     if options.json:
-        print(json.dumps({"machine": where, "games": games, "ratios": ratios}))
+        print(json.dumps({"machine": where, "players": measured, "ratios": ratios}))
 
 
 if __name__ == "__main__":

@@ -95,19 +95,26 @@ class DQN(Algorithm):
             taken = runner.num_env_steps_sampled_lifetime - self.num_env_steps
             self.num_env_steps += taken
             self.replay.add(runner.take_fragment())
-            if len(self.replay) >= options.learning_starts:
+            if self._may_learn():
                 self._updates_owed += taken * options.updates_per_step
             if not options.overlap:
                 learned += self._learn()
+        runner.log_episodes(self._episodes)
         seconds = time.perf_counter() - start
         self._log(learned, self.num_env_steps - steps, self.num_updates - updates, seconds)
 
     def step(self) -> dict[str, Any]:
-        """One training iteration; beside RLlib's results, `episodes` lists those that ended."""
+        """One training iteration.
+
+        Returns:
+            RLlib's results; `episodes`, those that ended, each with `step`, `return` and `length`;
+            and `done` once `total_frames` are played, which ends a Tune trial.
+        """
         result = super().step()
         result["episodes"] = [
             {"step": e.end_step, "return": e.return_, "length": e.length} for e in self._episodes
         ]
+        result["done"] = self.num_env_steps >= self.options.steps(self.options.total_frames)
         return result
 
     def held_out_max_q(self) -> float:
@@ -138,10 +145,19 @@ class DQN(Algorithm):
             self._updates_owed = own["updates_owed"]
             self._replay_rng.bit_generator.state = own["replay_rng"]
 
+    def _may_learn(self) -> bool:
+        """Whether the replay holds enough: `learning_starts` frames, or all it ever will."""
+        options = self.options
+        whole_windows = options.batch_size + self.runner.num_envs * (options.n_step + 1)
+        enough = len(self.replay) >= max(options.learning_starts, whole_windows)
+        return enough or self.replay.tail > 0
+
     def _learn(self) -> list[dict[str, float]]:
         """Makes the updates owed, in whole calls of `updates_per_call` minibatches."""
         per_call = self.options.updates_per_call
         results = []
+        if not self._may_learn():  # after a restore, updates may be owed before frames are there
+            return results
         while self._updates_owed >= per_call:
             batch = self.replay.sample(per_call * self.options.batch_size)
             results.append(self.learner.update_minibatches(batch, per_call))

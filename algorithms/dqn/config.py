@@ -91,7 +91,9 @@ class DQNConfig(AlgorithmConfig):
             if name in option_names():
                 setattr(self, name, value)
             elif name in _INSTEAD:
-                raise UserError(_refusal(name))
+                # RLlib hands whole configs around, so that its own defaults come by here too.
+                if value != getattr(AlgorithmConfig(), name, None):
+                    raise UserError(_refusal(name))
             elif name in _RLLIB_TRAINING:
                 rllib[name] = value
             else:
@@ -106,7 +108,6 @@ class DQNConfig(AlgorithmConfig):
         Raises:
             UserError: for what cannot work, in one line.
         """
-        super().validate()
         options = self.options
         if options.game is None and self.env is None:
             raise UserError('game and env are both unset: give one, such as game="pong"')
@@ -127,6 +128,7 @@ class DQNConfig(AlgorithmConfig):
         for name in _INSTEAD:
             if getattr(self, name, None) != getattr(default, name, None):
                 raise UserError(_refusal(name))
+        super().validate()
 
     def get_default_rl_module_spec(self) -> RLModuleSpec:
         """The Q-network's module."""

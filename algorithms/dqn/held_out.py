@@ -11,11 +11,11 @@ import numpy as np
 from algorithms.dqn.config import DQNConfig
 from algorithms.dqn.runner import DQNRunner
 
-_STEPS_BETWEEN = 10  # neighbouring frames would be nearly the same state
+_KEPT_FRACTION = 0.1  # neighbouring frames would be nearly the same state
 
 
 def collect_held_out_states(config: DQNConfig) -> np.ndarray | None:
-    """Plays at random and keeps every tenth state of each environment.
+    """Plays at random and keeps a tenth of the states, drawn at random.
 
     Args:
         config: What is played; `held_out_states` and `held_out_seed` say how much and which.
@@ -31,11 +31,12 @@ def collect_held_out_states(config: DQNConfig) -> np.ndarray | None:
     own.callbacks_class = []
     runner = DQNRunner(config=own, worker_index=0)
     states: list[np.ndarray] = []
-    while len(states) * runner.num_envs < options.held_out_states:
-        for _ in range(_STEPS_BETWEEN):
-            runner.start_step(epsilon=1.0)
-            runner.finish_step()
+    while len(states) < options.held_out_states:
+        runner.start_step(epsilon=1.0)
+        runner.finish_step()
         runner.take_fragment()
-        states.append(runner.stacks.observation.copy())
+        # At random, so that episodes of one length do not always show the same moment.
+        kept = runner.rng.random(runner.num_envs) < _KEPT_FRACTION
+        states.extend(runner.stacks.observation[kept].copy())
     runner.stop()
-    return np.concatenate(states)[: options.held_out_states]
+    return np.stack(states[: options.held_out_states])

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import random
-import signal
 import tempfile
 import time
 from dataclasses import dataclass, field
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
@@ -17,6 +15,7 @@ from algorithms.dqn.options import PRESETS, DQNOptions, preset
 from arcadia.errors import UserError
 from arcadia.options import CommonOptions, command_words, parse, peek
 from arcadia.runs import RunFolder, default_run_dir
+from arcadia.stop import StopSignal
 
 if TYPE_CHECKING:
     from algorithms.dqn.algorithm import DQN
@@ -105,6 +104,8 @@ def main(
         from algorithms.envs.atari import check_game
 
         check_game(options.game)
+    if resumed is None and command.run_dir is not None:
+        RunFolder.check_free(command.run_dir)
     from algorithms.dqn.algorithm import DQN
     from algorithms.dqn.evaluation import config_of
     from arcadia import cluster
@@ -113,39 +114,41 @@ def main(
     seed = seed if resumed is None else resumed.seed
     cluster.connect(command.address)
     cluster.check_gpus(options.num_gpus_per_learner)
-    algo = config_of(options, seed).build_algo()
-    assert isinstance(algo, DQN)
-    try:
-        if resumed is None:
-            run = RunFolder.create(
-                command.run_dir or default_run_dir("dqn"),
-                kind="dqn",
-                config={"preset": command.preset, "options": dataclasses.asdict(options)},
-                seed=seed,
-                command=words,
-            )
-            _save_held_out(run, algo)
-        else:
-            run = resumed
-            checkpoint = run.latest_checkpoint()
-            if checkpoint is None:
-                raise UserError(
-                    f"{run.storage.shown()}: has no checkpoint to go on from; start a new run"
+    # Ray has its own handler for SIGTERM from here on, and it only exits.
+    with StopSignal() as stop:
+        algo = config_of(options, seed).build_algo()
+        assert isinstance(algo, DQN)
+        try:
+            if resumed is None:
+                run = RunFolder.create(
+                    command.run_dir or default_run_dir("dqn"),
+                    kind="dqn",
+                    config={"preset": command.preset, "options": dataclasses.asdict(options)},
+                    seed=seed,
+                    command=words,
                 )
-            algo.restore_from_path(str(checkpoint))
-            run.set_status("running")
-        return _train(run, algo, command)
-    finally:
-        algo.stop()
+                _save_held_out(run, algo)
+            else:
+                run = resumed
+                checkpoint = run.latest_checkpoint()
+                if checkpoint is None:
+                    raise UserError(
+                        f"{run.storage.shown()}: has no checkpoint to go on from; start a new run"
+                    )
+                algo.restore_from_path(str(checkpoint))
+                run.set_status("running")
+            return _train(run, algo, command, stop)
+        finally:
+            algo.stop()
 
 
-def _train(run: RunFolder, algo: DQN, command: TrainOptions) -> dict[str, Any]:
+def _train(run: RunFolder, algo: DQN, command: TrainOptions, stop: StopSignal) -> dict[str, Any]:
     from arcadia.progress import Progress
     from arcadia.telemetry import Telemetry
 
     options, start = command.options, time.monotonic()
     total = options.steps(options.total_frames)
-    saved_at, mean_return, stop = start, None, _StopSignal()
+    saved_at, mean_return = start, None
     print(f"Run: {run.storage.shown()}", flush=True)
     name = options.game or options.env or ""
     if command.minutes is None:
@@ -156,7 +159,6 @@ def _train(run: RunFolder, algo: DQN, command: TrainOptions) -> dict[str, Any]:
         with (
             Telemetry(run, ray_metrics=True, start_step=_frames(algo)) as telemetry,
             progress,
-            stop,
         ):
             while algo.num_env_steps < total and not stop.requested:
                 result = algo.train()
@@ -243,32 +245,6 @@ def _save_held_out(run: RunFolder, algo: DQN) -> None:
         file = io.BytesIO()
         np.savez_compressed(file, states=algo.held_out)
         run.write_bytes("held_out.npz", file.getvalue())
-
-
-class _StopSignal:
-    """Turns the first SIGINT or SIGTERM into a request to end after the iteration; the second
-    interrupts at once."""
-
-    def __init__(self) -> None:
-        self.requested = False
-        self._before: dict[int, Any] = {}
-
-    def __enter__(self) -> _StopSignal:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            try:
-                self._before[number] = signal.signal(number, self._on_signal)
-            except ValueError:  # not in the main thread: whoever is there handles signals
-                return self
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if self.requested:
-            raise KeyboardInterrupt
-        self.requested = True
 
 
 def evaluate(run: RunFolder, command: EvaluateOptions) -> dict[str, Any]:

@@ -36,6 +36,15 @@ class DQNLearner(TorchLearner):
         """Builds module and optimizer on this learner's device."""
         super().build()
         self.num_updates = 0
+        options, device = self.config.options, torch.device(self._device or "cpu")
+        self._device_type = device.type
+        self._autocast = options.autocast == "bf16" or (
+            options.autocast == "auto" and _computes_in_bfloat16(device)
+        )
+        if options.channels_last:
+            for parameter in self.dqn_module.parameters():
+                if parameter.dim() == 4:
+                    parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
 
     @property
     def dqn_module(self) -> DQNModule:
@@ -51,7 +60,9 @@ class DQNLearner(TorchLearner):
         options = self.config.options
         params = list(self.dqn_module.online.parameters())
         if options.optimizer == "adam":
-            optimizer = torch.optim.Adam(params, lr=options.lr, eps=options.optimizer_eps)
+            optimizer = torch.optim.Adam(
+                params, lr=options.lr, eps=options.optimizer_eps, fused=True
+            )
         else:
             optimizer = torch.optim.RMSprop(
                 params,
@@ -89,7 +100,9 @@ class DQNLearner(TorchLearner):
         totals = torch.zeros(3, device=self._device)
         for i in range(num_minibatches):
             minibatch = {name: parts[i] for name, parts in chunks.items()}
-            td_error, q = self._td_error(minibatch, module.forward_train(minibatch))
+            with torch.autocast(self._device_type, torch.bfloat16, enabled=self._autocast):
+                values = module.forward_train(minibatch)
+            td_error, q = self._td_error(minibatch, values)
             loss = LOSSES[options.loss](td_error).mean()
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
@@ -136,3 +149,12 @@ class DQNLearner(TorchLearner):
         """Restores what `get_state` gave."""
         super().set_state(state)
         self.num_updates = state.get("num_updates", self.num_updates)
+
+
+def _computes_in_bfloat16(device: torch.device) -> bool:
+    """Whether the device has bfloat16 arithmetic of its own; emulating it would be slower."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device)[0] >= 8
+    return device.type == "cpu" and (
+        torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    )

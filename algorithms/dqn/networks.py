@@ -25,6 +25,7 @@ _CONVOLUTIONS: dict[str, tuple[tuple[tuple[int, int, int], ...], int]] = {
     # Pictures of a few cells a side, where the papers' strides would leave nothing.
     "small": (((32, 3, 1), (64, 3, 1)), 256),
 }
+_BYTE = 1 / 255
 _SMALLEST_PICTURE = 36  # rows and columns the papers' convolutions need
 
 
@@ -70,13 +71,13 @@ class QNetwork(nn.Module):
         if self.is_image:
             # Frames of several channels are joined to K * C planes.
             planes = observation.flatten(1, -3) if observation.dim() > 4 else observation
-            features = self.torso(planes.float() / 255)
+            features = self.torso(planes * _BYTE)  # one pass from bytes to scaled floats
         else:
             features = self.torso(observation)
-        advantage = self.advantage(features)
+        advantage = _values(self.advantage, features)
         if self.value is None:
             return advantage
-        return self.value(features) + advantage - advantage.mean(dim=1, keepdim=True)
+        return _values(self.value, features) + advantage - advantage.mean(dim=1, keepdim=True)
 
 
 def _convolutions(
@@ -93,6 +94,16 @@ def _convolutions(
 
 def _head(features: int, hidden: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(features, hidden), nn.ReLU(), nn.Linear(hidden, outputs))
+
+
+def _values(head: nn.Sequential, features: Tensor) -> Tensor:
+    """A head's outputs, the last layer always in float32.
+
+    The actions' values often differ by less than bfloat16 resolves (1/128 at 1).
+    """
+    hidden = head[:-1](features)
+    with torch.autocast(hidden.device.type, enabled=False):
+        return head[-1](hidden.float())
 
 
 class DQNModule(TorchRLModule, InferenceOnlyAPI):

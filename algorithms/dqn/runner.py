@@ -152,6 +152,7 @@ class DQNRunner(EnvRunner, Checkpointable):
             while self.num_env_steps_sampled_lifetime < until:
                 self.start_step(epsilon)
                 episodes += self.finish_step()
+            self.log_episodes(episodes)
             fragment = self.take_fragment()
             result = episodes if self.config.in_evaluation else fragment
         make_callback(
@@ -161,6 +162,16 @@ class DQNRunner(EnvRunner, Checkpointable):
             kwargs=dict(env_runner=self, metrics_logger=self.metrics, samples=result),
         )
         return result
+
+    def log_episodes(self, episodes: list[Episode]) -> None:
+        """Counts finished episodes in the metrics: those that whoever asked for them keeps."""
+        window, log = self.config.metrics_num_episodes_for_smoothing, self.metrics.log_value
+        for episode in episodes:
+            log(EPISODE_RETURN_MEAN, episode.return_, window=window)
+            log(EPISODE_LEN_MEAN, episode.length, window=window)
+            log(EPISODE_RETURN_MIN, episode.return_, reduce="min", window=window)
+            log(EPISODE_RETURN_MAX, episode.return_, reduce="max", window=window)
+            log(NUM_EPISODES, 1, reduce="sum")
 
     def get_metrics(self) -> Any:
         """Metrics since the last call, for RLlib to aggregate."""
@@ -281,6 +292,7 @@ class DQNRunner(EnvRunner, Checkpointable):
             self._buffer = []
         self.num_env_steps_sampled_lifetime, self._num_steps = steps
         self.reset()
+        self.log_episodes(finished)
         return sorted(finished, key=lambda e: e.index)
 
     def choose(self, epsilon: float) -> np.ndarray:
@@ -361,12 +373,6 @@ class DQNRunner(EnvRunner, Checkpointable):
     def _end_episode(self, i: int, terminated: bool) -> Episode:
         episode = self._episodes[i]
         episode.is_terminated, episode.is_truncated = terminated, not terminated
-        window = self.config.metrics_num_episodes_for_smoothing
-        self.metrics.log_value(EPISODE_RETURN_MEAN, episode.return_, window=window)
-        self.metrics.log_value(EPISODE_LEN_MEAN, episode.length, window=window)
-        self.metrics.log_value(EPISODE_RETURN_MIN, episode.return_, reduce="min", window=window)
-        self.metrics.log_value(EPISODE_RETURN_MAX, episode.return_, reduce="max", window=window)
-        self.metrics.log_value(NUM_EPISODES, 1, reduce="sum")
         self._callback("on_episode_end", i)
         return episode
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import gymnasium as gym
 import numpy as np
@@ -19,11 +19,15 @@ class Catch(gym.Env[np.ndarray, np.int64]):
         render_mode: `rgb_array` or None.
     """
 
+    metadata: ClassVar[dict[str, Any]] = {  # type: ignore[misc]
+        "render_modes": ["rgb_array"],
+        "render_fps": 8,
+    }
+
     def __init__(self, grid: int = 12, render_mode: str | None = None) -> None:
         if 84 % grid:
             raise ValueError(f"grid {grid}: must divide 84, as 7, 12, 14 and 21 do")
         self.grid = grid
-        self.metadata = {"render_modes": ["rgb_array"], "render_fps": 8}
         self.render_mode = render_mode
         self.observation_space = gym.spaces.Box(0, 255, (84, 84), np.uint8)
         self.action_space = gym.spaces.Discrete(3)

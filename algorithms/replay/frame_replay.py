@@ -62,7 +62,7 @@ class FrameReplay:
         n_step: Most steps in a transition.
         gamma: Discount a step, in `[0, 1]`.
         clip_rewards: Whether each reward is replaced by its sign before it is summed (section
-            4.1 of the paper: "all positive rewards to be 1 and all negative rewards to be -1,
+            5 of the paper: "all positive rewards to be 1 and all negative rewards to be -1,
             leaving 0 rewards unchanged").
         compression: `"lz4"` or `"none"`; that of the fragments added.
         max_bytes: Ceiling on `nbytes`, or none. The oldest records go, a chunk of frames (at

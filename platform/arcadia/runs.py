@@ -65,12 +65,7 @@ class RunFolder:
         Raises:
             UserError: the folder holds a run already, or cannot be written.
         """
-        run = cls(run_dir if isinstance(run_dir, Storage) else Storage.at(run_dir))
-        if run.exists("run.json"):
-            raise UserError(
-                f"{run.storage.shown()}: already holds a run; go on with it by "
-                f"--resume {run.storage.shown()} or choose another --run-dir"
-            )
+        run = cls.check_free(run_dir)
         now = _now()
         run.write_json("config.json", config)
         run.write_json(
@@ -90,6 +85,21 @@ class RunFolder:
                 "commit": provenance.commit(),
             },
         )
+        return run
+
+    @classmethod
+    def check_free(cls, run_dir: str | os.PathLike[str] | Storage) -> RunFolder:
+        """Refuses a place that holds a run already, before a job spends time on its start.
+
+        Raises:
+            UserError: there is a run, or the place cannot be read.
+        """
+        run = cls(run_dir if isinstance(run_dir, Storage) else Storage.at(run_dir))
+        if run.exists("run.json"):
+            raise UserError(
+                f"{run.storage.shown()}: already holds a run; go on with it by "
+                f"--resume {run.storage.shown()} or choose another --run-dir"
+            )
         return run
 
     @classmethod

@@ -1,11 +1,12 @@
-"""Fragments written as tables, for the tests of the replay."""
+"""Fragments and transitions written as tables, for the tests of the replay."""
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-from algorithms.replay import Fragment, FrameCodec, RecordFlag
+from algorithms.replay import Fragment, FrameCodec, FrameReplay, RecordFlag
 
 LETTERS = {
     "F": RecordFlag.FIRST,
@@ -49,3 +50,27 @@ def table(
         reward=np.array(rewards if rewards is not None else [0.0] * len(words), np.float32),
         flags=np.array(values, dtype=np.uint8),
     )
+
+
+def make(**options: Any) -> FrameReplay:
+    """Makes a small replay of frames that are single numbers."""
+    defaults: dict[str, Any] = {
+        "capacity": 16,
+        "frame_shape": (1,),
+        "stack": 2,
+        "gamma": 0.5,
+        "rng": np.random.default_rng(0),
+    }
+    return FrameReplay(**{**defaults, **options})
+
+
+def rows(replay: FrameReplay) -> dict[int, tuple[Any, ...]]:
+    """All valid transitions: id -> (s_tm1, a_tm1, r_t, discount_t, s_t)."""
+    batch = replay.gather(replay.valid_ids())
+    columns = (batch.id, batch.s_tm1[..., 0], batch.a_tm1, batch.r_t, batch.discount_t)
+    return {
+        id_: (s_tm1, a_tm1, r_t, discount_t, s_t)
+        for id_, s_tm1, a_tm1, r_t, discount_t, s_t in zip(
+            *(column.tolist() for column in (*columns, batch.s_t[..., 0])), strict=True
+        )
+    }

@@ -1,0 +1,100 @@
+"""The RLlib configuration: what it takes, what it refuses by name."""
+
+import pytest
+from ray import tune
+from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
+
+from algorithms.dqn import DQN, DQNConfig, DQNOptions
+from arcadia.errors import UserError
+
+
+def test_a_fresh_config_has_the_defaults_of_fast():
+    config = DQNConfig()
+    config.environment("CartPole-v1")
+    assert config.options == DQNOptions(env="CartPole-v1")
+    assert config.algo_class is DQN
+
+
+def test_options_are_set_by_training_by_attribute_and_by_dict():
+    one = DQNConfig().training(n_step=5, lr=1e-3)
+    two = DQNConfig()
+    two.n_step, two.lr = 5, 1e-3
+    three = DQNConfig().update_from_dict({"n_step": 5, "lr": 1e-3})
+    assert one.options == two.options == three.options
+
+
+def test_rllibs_own_methods_set_the_options_they_share():
+    config = DQNConfig().environment("CartPole-v1").env_runners(num_envs_per_env_runner=3)
+    config.learners(num_gpus_per_learner=0.5)
+    assert config.options.env == "CartPole-v1"
+    assert config.options.num_envs_per_env_runner == 3
+    assert config.options.num_gpus_per_learner == 0.5
+
+
+@pytest.mark.parametrize(
+    "misspell",
+    [
+        lambda: DQNConfig().training(n_steps=5),
+        lambda: DQNConfig().update_from_dict({"n_steps": 5}),
+        lambda: setattr(DQNConfig(), "n_steps", 5),
+        lambda: DQNConfig().__setitem__("n_steps", 5),
+        lambda: DQNConfig.preset("fast", n_steps=5),
+        lambda: DQN(config={"n_steps": 5}),
+    ],
+)
+def test_a_misspelt_option_raises_everywhere_and_names_the_nearest(misspell):
+    with pytest.raises(UserError, match=r'n_steps: .*did you mean "n_step"'):
+        misspell()
+
+
+def test_a_misspelt_rllib_setting_names_the_nearest_too():
+    with pytest.raises(UserError, match=r"evaluation_intervall.*evaluation_interval"):
+        DQNConfig().evaluation_intervall = 3
+
+
+def test_a_config_survives_copies_dicts_and_states():
+    config = DQNConfig.preset("nips2013", game="pong").debugging(seed=3)
+    for other in (
+        config.copy(),
+        DQNConfig().update_from_dict(config.to_dict()),
+        DQNConfig.from_state(config.get_state()),
+    ):
+        assert other.options == config.options
+        assert other.seed == 3
+
+
+def test_search_spaces_may_stand_where_values_do():
+    config = DQNConfig.preset("fast", game="pong").training(lr=tune.loguniform(1e-5, 1e-3))
+    assert isinstance(config.to_dict()["lr"], tune.search.sample.Domain)
+
+
+@pytest.mark.parametrize(
+    ("configure", "words"),
+    [
+        (lambda c: c.env_runners(num_env_runners=2), "num_env_runners 2"),
+        (lambda c: c.learners(num_learners=1), "num_learners 1"),
+        (lambda c: c.multi_agent(policies={"a", "b"}), "multi_agent"),
+        (lambda c: c.framework("tf2"), "tf2"),
+        (lambda c: c.training(train_batch_size_per_learner=8), "use batch_size"),
+        (lambda c: setattr(c, "train_batch_size", 8), "use batch_size"),
+        (lambda c: setattr(c, "grad_clip", 8.0), "grad_clip: a setting of RLlib"),
+        (lambda c: c.training(gamma=2.0), "gamma 2.0"),
+        (
+            lambda c: c.api_stack(
+                enable_rl_module_and_learner=False, enable_env_runner_and_connector_v2=False
+            ),
+            "new API stack",
+        ),
+        (lambda c: setattr(c, "game", None), "game and env are both unset"),
+    ],
+)
+def test_what_does_not_fit_is_refused_by_name(configure, words: str):
+    config = DQNConfig.preset("fast", game="pong")
+    with pytest.raises(ValueError, match=words):
+        configure(config)
+        config.validate()
+
+
+def test_it_is_an_ordinary_algorithm_config():
+    assert issubclass(DQNConfig, AlgorithmConfig)
+    DQNConfig.preset("fast", game="pong").validate()

@@ -1,0 +1,136 @@
+"""The learner: what is counted per minibatch, and that a call of several is several calls."""
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+from ray.rllib.core import DEFAULT_MODULE_ID
+
+from algorithms.dqn import DQNConfig
+from algorithms.dqn.learner import DQNLearner
+from algorithms.replay import Batch
+
+
+def learner(**options: object) -> DQNLearner:
+    torch.manual_seed(0)
+    defaults = {"env": "CartPole-v1", "hidden_size": 16, "autocast": "none"}
+    config = DQNConfig.preset("fast", **(defaults | options))
+    config.debugging(seed=0)
+    spaces = {
+        DEFAULT_MODULE_ID: (
+            gym.spaces.Box(-1, 1, (1, 4), np.float32),
+            gym.spaces.Discrete(3),
+        )
+    }
+    built = config.build_learner(spaces=spaces)
+    assert isinstance(built, DQNLearner)
+    return built
+
+
+def batch(size: int, seed: int = 0) -> Batch:
+    rng = np.random.default_rng(seed)
+    return Batch(
+        s_tm1=rng.standard_normal((size, 1, 4)).astype(np.float32),
+        a_tm1=rng.integers(3, size=size),
+        r_t=rng.standard_normal(size).astype(np.float32),
+        discount_t=np.where(rng.random(size) < 0.2, 0, 0.99).astype(np.float32),
+        s_t=rng.standard_normal((size, 1, 4)).astype(np.float32),
+        id=np.arange(size),
+    )
+
+
+def part(whole: Batch, at: slice) -> Batch:
+    names = ("s_tm1", "a_tm1", "r_t", "discount_t", "s_t", "id")
+    return Batch(**{name: getattr(whole, name)[at] for name in names})
+
+
+def weights(of: DQNLearner) -> np.ndarray:
+    return torch.cat([p.detach().flatten() for p in of.dqn_module.parameters()]).numpy()
+
+
+def test_three_minibatches_in_a_call_are_three_calls_of_one():
+    together, apart = learner(target_update_period=2), learner(target_update_period=2)
+    whole = batch(96)
+    together.update_minibatches(whole, 3)
+    for i in range(3):
+        apart.update_minibatches(part(whole, slice(32 * i, 32 * (i + 1))), 1)
+    np.testing.assert_array_equal(weights(together), weights(apart))
+    assert together.num_updates == apart.num_updates == 3
+
+
+def test_the_target_moves_every_so_many_minibatches_not_calls():
+    one = learner(target_update_period=5)
+
+    def distance() -> float:
+        pairs = zip(
+            one.dqn_module.target.parameters(), one.dqn_module.online.parameters(), strict=True
+        )
+        return sum(float((a - b).detach().abs().sum()) for a, b in pairs)
+
+    one.update_minibatches(batch(4 * 32), 4)
+    assert distance() > 0
+    one.update_minibatches(batch(32), 1)
+    assert distance() == 0
+    # Nine more in one call: the target moved at the fifth of them and the four after it differ.
+    one.update_minibatches(batch(9 * 32), 9)
+    assert one.num_updates == 14
+    assert distance() > 0
+
+
+def test_one_update_is_the_formula():
+    one = learner(
+        double=False, dueling=False, target_update_period=0, loss="squared", optimizer="rmsprop"
+    )
+    b = batch(32)
+    module = one.dqn_module
+    with torch.no_grad():
+        s_tm1, s_t = torch.tensor(b.s_tm1), torch.tensor(b.s_t)
+        target = torch.tensor(b.r_t) + torch.tensor(b.discount_t) * module.online(s_t).max(1).values
+        prediction = module.online(s_tm1)[torch.arange(32), torch.tensor(b.a_tm1)]
+    result = one.update_minibatches(b, 1)
+    td = target - prediction
+    assert result["loss"] == pytest.approx(float((0.5 * td**2).mean()), rel=1e-5)
+    assert result["td_error_abs"] == pytest.approx(float(td.abs().mean()), rel=1e-5)
+    assert result["q"] == pytest.approx(float(prediction.mean()), rel=1e-4)
+
+
+def test_losses_under_a_seed_are_golden():
+    one, losses = learner(), []
+    for i in range(5):
+        losses.append(one.update_minibatches(batch(64, seed=i), 2)["loss"])
+    assert losses == pytest.approx(GOLDEN, rel=1e-3)
+
+
+GOLDEN = [0.382273, 0.326927, 0.431721, 0.479685, 0.445788]
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "rmsprop"])
+def test_a_restored_learner_goes_on_as_the_straight_one(optimizer: str):
+    straight = learner(optimizer=optimizer, target_update_period=3)
+    straight.update_minibatches(batch(64), 2)
+    state = straight.get_state()
+    straight.update_minibatches(batch(64, 1), 2)
+    restored = learner(optimizer=optimizer, target_update_period=3)
+    restored.set_state(state)
+    assert restored.num_updates == 2
+    restored.update_minibatches(batch(64, 1), 2)
+    np.testing.assert_array_equal(weights(straight), weights(restored))
+
+
+def test_bfloat16_learns_nearly_the_same_in_float32_weights():
+    exact, fast = learner(), learner(autocast="bf16")
+    for i in range(5):
+        a = exact.update_minibatches(batch(64, i), 2)
+        b = fast.update_minibatches(batch(64, i), 2)
+        assert a["loss"] != b["loss"]
+        assert a["loss"] == pytest.approx(b["loss"], rel=0.02)
+    assert weights(fast).dtype == np.float32
+    assert fast.dqn_module.online(torch.zeros(1, 1, 4)).dtype == torch.float32
+
+
+def test_only_the_online_network_is_optimized():
+    one = learner(target_update_period=1_000)
+    before = [p.clone() for p in one.dqn_module.target.parameters()]
+    one.update_minibatches(batch(64), 2)
+    after = one.dqn_module.target.parameters()
+    assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))

@@ -1,0 +1,123 @@
+"""The networks, layer by layer."""
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from algorithms.dqn.networks import DQNModule, QNetwork
+
+
+def num_parameters(module: nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters())
+
+
+def shapes_through(network: QNetwork, observation: torch.Tensor) -> list[tuple[int, ...]]:
+    shapes = []
+    for layer in [*network.torso, *network.advantage]:
+        layer.register_forward_hook(lambda m, i, o: shapes.append(tuple(o.shape[1:])))
+    network(observation)
+    return shapes
+
+
+def test_nips2013_layer_by_layer():
+    network = QNetwork((4, 84, 84), 4, network="nips2013")
+    shapes = shapes_through(network, torch.zeros(2, 4, 84, 84, dtype=torch.uint8))
+    assert shapes == [
+        (16, 20, 20),  # 16 8x8 filters of stride 4
+        (16, 20, 20),
+        (32, 9, 9),  # 32 4x4 filters of stride 2
+        (32, 9, 9),
+        (2592,),
+        (256,),
+        (256,),
+        (4,),
+    ]
+    assert network.num_features == 2_592
+    assert num_parameters(network) == 677_172
+    kinds = [type(m) for m in [*network.torso, *network.advantage]]
+    assert kinds == [
+        nn.Conv2d, nn.ReLU, nn.Conv2d, nn.ReLU, nn.Flatten, nn.Linear, nn.ReLU, nn.Linear
+    ]  # fmt: skip
+
+
+def test_nature2015_layer_by_layer():
+    network = QNetwork((4, 84, 84), 4, network="nature2015")
+    assert network.num_features == 64 * 7 * 7
+    assert num_parameters(network) == 1_686_180
+
+
+def test_bytes_are_scaled_to_one():
+    network = QNetwork((4, 84, 84), 3)
+    picture = torch.randint(0, 256, (2, 4, 84, 84), dtype=torch.uint8)
+    by_hand = network.advantage(network.torso(picture.float() / 255))
+    torch.testing.assert_close(network(picture), by_hand)
+
+
+def test_dueling_streams_join_as_value_plus_centred_advantage():
+    network = QNetwork((1, 3), 5, dueling=True, hidden_size=8)
+    x = torch.randn(4, 1, 3)
+    features = network.torso(x)
+    assert network.value is not None
+    q = network(x)
+    torch.testing.assert_close(q.mean(dim=1, keepdim=True), network.value(features))
+    advantage = network.advantage(features)
+    torch.testing.assert_close(
+        q - q.mean(1, keepdim=True), advantage - advantage.mean(1, keepdim=True)
+    )
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype"),
+    [((4, 10, 10), torch.uint8), ((2, 3, 64, 48), torch.uint8), ((1, 7), torch.float32)],
+)
+def test_any_picture_or_vector_has_values(shape: tuple[int, ...], dtype: torch.dtype):
+    assert QNetwork(shape, 3)(torch.zeros(1, *shape, dtype=dtype)).shape == (1, 3)
+
+
+def module(inference_only: bool = False, **changes: object) -> DQNModule:
+    config = {
+        "network": "nips2013",
+        "hidden_size": 8,
+        "dueling": False,
+        "double": True,
+        "use_target": True,
+    }
+    return DQNModule(
+        observation_space=gym.spaces.Box(-1, 1, (1, 3), np.float32),
+        action_space=gym.spaces.Discrete(2),
+        inference_only=inference_only,
+        model_config=config | changes,
+    )
+
+
+def test_the_target_starts_as_a_copy_and_follows_only_when_told():
+    m = module()
+    x = torch.randn(5, 1, 3)
+    torch.testing.assert_close(m.target(x), m.online(x))
+    with torch.no_grad():
+        m.online.advantage[-1].bias += 1
+    assert (m.target(x) - m.online(x)).abs().max() > 0.5
+    m.update_target()
+    torch.testing.assert_close(m.target(x), m.online(x))
+    assert not any(p.requires_grad for p in m.target.parameters())
+
+
+def test_without_a_target_the_online_network_bootstraps():
+    m = module(use_target=False, double=False)
+    assert not hasattr(m, "target")
+    x = torch.randn(5, 1, 3)
+    out = m._forward_train({"s_tm1": x, "s_t": x})
+    torch.testing.assert_close(out["q_t_value"], out["q_tm1"].detach())
+    assert out["q_tm1"].requires_grad
+    assert not out["q_t_value"].requires_grad
+
+
+def test_acting_needs_no_target():
+    light = module(inference_only=True)
+    assert not hasattr(light, "target")
+    whole = module()
+    light.set_state(whole.get_state(inference_only=True))
+    x = torch.randn(5, 1, 3)
+    torch.testing.assert_close(light.q_values(x), whole.q_values(x))
