@@ -2,8 +2,9 @@
 
 A random player, and the trained one of each `--run` with epsilon 0.1, play with the paper's
 preprocessing (grey, 110x84, cropped to 84x84, no max-pooling, frame skip 4, 3 for Space Invaders),
-and the frames fill a compressed and an uncompressed replay. Memory at a million transitions is computed, not filled: the mean bytes of an
-encoded frame, packed into whole chunks, plus the arrays of a replay of a million records.
+and the frames fill a compressed and an uncompressed replay. Memory at a million transitions is
+computed, not filled: the mean bytes of an encoded frame, packed into whole chunks, plus the arrays
+of a replay of a million records.
 
     make bench-replay ARGS="--transitions 100000 --json"
 """

@@ -7,6 +7,7 @@ learner updates; the runner acts with the learner's own network, so no weights a
 from __future__ import annotations
 
 import time
+from collections import deque
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.utils.metrics import ENV_RUNNER_RESULTS, LEARNER_RESULTS
 
 from algorithms.dqn.config import DQNConfig
-from algorithms.dqn.episodes import Episode
+from algorithms.dqn.episodes import Episode, log_episodes
 from algorithms.dqn.held_out import collect_held_out_states
 from algorithms.dqn.learner import DQNLearner
 from algorithms.dqn.runner import DQNRunner
@@ -74,6 +75,9 @@ class DQN(Algorithm):
         self.held_out = collect_held_out_states(self.config)
         self.num_env_steps = 0
         self._updates_owed = 0.0
+        self._recent: deque[tuple[float, int]] = deque(
+            maxlen=self.config.metrics_num_episodes_for_smoothing
+        )
 
     @property
     def num_updates(self) -> int:
@@ -99,7 +103,6 @@ class DQN(Algorithm):
                 self._updates_owed += taken * options.updates_per_step
             if not options.overlap:
                 learned += self._learn()
-        runner.log_episodes(self._episodes)
         seconds = time.perf_counter() - start
         self._log(learned, self.num_env_steps - steps, self.num_updates - updates, seconds)
 
@@ -132,6 +135,7 @@ class DQN(Algorithm):
             "dqn": {
                 "num_env_steps": self.num_env_steps,
                 "updates_owed": self._updates_owed,
+                "recent_episodes": list(self._recent),
                 "replay_rng": self._replay_rng.bit_generator.state,
             }
         }
@@ -143,6 +147,7 @@ class DQN(Algorithm):
             self.num_env_steps = own["num_env_steps"]
             self.runner.num_env_steps_sampled_lifetime = self.num_env_steps
             self._updates_owed = own["updates_owed"]
+            self._recent.extend(own["recent_episodes"])
             self._replay_rng.bit_generator.state = own["replay_rng"]
 
     def _may_learn(self) -> bool:
@@ -169,6 +174,8 @@ class DQN(Algorithm):
     ) -> None:
         log = self.metrics.log_value
         self.metrics.aggregate([self.runner.get_metrics()], key=ENV_RUNNER_RESULTS)
+        self._recent.extend((e.return_, e.length) for e in self._episodes)
+        log_episodes(self.metrics, self._recent, len(self._episodes), (ENV_RUNNER_RESULTS,))
         log((ENV_RUNNER_RESULTS, "epsilon"), self.runner.epsilon, window=1)
         log((ENV_RUNNER_RESULTS, "env_steps_per_s"), steps / seconds, window=1)
         learner = (LEARNER_RESULTS, DEFAULT_MODULE_ID)

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean
+
+from ray.rllib.utils.metrics import (
+    EPISODE_LEN_MEAN,
+    EPISODE_RETURN_MAX,
+    EPISODE_RETURN_MEAN,
+    EPISODE_RETURN_MIN,
+    NUM_EPISODES,
+)
+from ray.rllib.utils.metrics.metrics_logger import MetricsLogger
 
 
 @dataclass(slots=True)
@@ -37,3 +48,33 @@ class Episode:
 
     agent_steps = env_steps
     __len__ = env_steps
+
+
+def log_episodes(
+    metrics: MetricsLogger,
+    recent: Sequence[tuple[float, int]],
+    num_new: int,
+    prefix: tuple[str, ...] = (),
+) -> None:
+    """Reports scores in RLlib's metrics, under its own names; nothing before a game has ended.
+
+    RLlib's own windows are emptied at each report, so that one in which no episode ended would
+    say nan, and schedulers that compare trials would drop them. The window is the caller's.
+
+    Args:
+        metrics: Where to.
+        recent: (return, length) of the latest episodes.
+        num_new: How many of them ended since the last report.
+        prefix: Keys before the names.
+    """
+    metrics.log_value((*prefix, NUM_EPISODES), num_new, reduce="sum")
+    if not recent:
+        return
+    returns, lengths = zip(*recent, strict=True)
+    for name, value in (
+        (EPISODE_RETURN_MEAN, fmean(returns)),
+        (EPISODE_RETURN_MIN, min(returns)),
+        (EPISODE_RETURN_MAX, max(returns)),
+        (EPISODE_LEN_MEAN, fmean(lengths)),
+    ):
+        metrics.log_value((*prefix, name), value, window=1)

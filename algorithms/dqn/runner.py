@@ -21,17 +21,12 @@ from ray.rllib.env.env_runner import EnvRunner
 from ray.rllib.utils import force_list
 from ray.rllib.utils.checkpoints import Checkpointable
 from ray.rllib.utils.metrics import (
-    EPISODE_LEN_MEAN,
-    EPISODE_RETURN_MAX,
-    EPISODE_RETURN_MEAN,
-    EPISODE_RETURN_MIN,
     NUM_ENV_STEPS_SAMPLED,
     NUM_ENV_STEPS_SAMPLED_LIFETIME,
-    NUM_EPISODES,
     WEIGHTS_SEQ_NO,
 )
 
-from algorithms.dqn.episodes import Episode
+from algorithms.dqn.episodes import Episode, log_episodes
 from algorithms.dqn.networks import DQNModule
 from algorithms.dqn.stacks import FrameStacks, make_frames, observation_space
 from algorithms.replay import Fragment, FrameCodec, RecordFlag
@@ -152,7 +147,8 @@ class DQNRunner(EnvRunner, Checkpointable):
             while self.num_env_steps_sampled_lifetime < until:
                 self.start_step(epsilon)
                 episodes += self.finish_step()
-            self.log_episodes(episodes)
+            if self.config.in_evaluation:
+                self._log(episodes)
             fragment = self.take_fragment()
             result = episodes if self.config.in_evaluation else fragment
         make_callback(
@@ -162,16 +158,6 @@ class DQNRunner(EnvRunner, Checkpointable):
             kwargs=dict(env_runner=self, metrics_logger=self.metrics, samples=result),
         )
         return result
-
-    def log_episodes(self, episodes: list[Episode]) -> None:
-        """Counts finished episodes in the metrics: those that whoever asked for them keeps."""
-        window, log = self.config.metrics_num_episodes_for_smoothing, self.metrics.log_value
-        for episode in episodes:
-            log(EPISODE_RETURN_MEAN, episode.return_, window=window)
-            log(EPISODE_LEN_MEAN, episode.length, window=window)
-            log(EPISODE_RETURN_MIN, episode.return_, reduce="min", window=window)
-            log(EPISODE_RETURN_MAX, episode.return_, reduce="max", window=window)
-            log(NUM_EPISODES, 1, reduce="sum")
 
     def get_metrics(self) -> Any:
         """Metrics since the last call, for RLlib to aggregate."""
@@ -292,7 +278,7 @@ class DQNRunner(EnvRunner, Checkpointable):
             self._buffer = []
         self.num_env_steps_sampled_lifetime, self._num_steps = steps
         self.reset()
-        self.log_episodes(finished)
+        self._log(finished)
         return sorted(finished, key=lambda e: e.index)
 
     def choose(self, epsilon: float) -> np.ndarray:
@@ -363,6 +349,10 @@ class DQNRunner(EnvRunner, Checkpointable):
             (frame.copy(), self._stream[index], self._sequence[index], action, reward, flags)
         )
         self._sequence[index] += 1
+
+    def _log(self, episodes: list[Episode]) -> None:
+        recent = [(e.return_, e.length) for e in episodes]
+        log_episodes(self.metrics, recent, len(recent))
 
     def _start_episode(self, i: int) -> None:
         name = f"{self.worker_index}-{self._num_started}"

@@ -1,5 +1,6 @@
 """The whole algorithm, shrunken: it learns, holds its ratio, repeats itself, and is RLlib's."""
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -66,7 +67,7 @@ def test_catch_is_learnt_from_pixels():
     algo = build(
         "Catch-v0",
         num_envs_per_env_runner=8,
-        lr=1e-3,
+        lr=5e-4,
         updates_per_step=0.25,
         target_update_period=100,
         epsilon_decay_frames=6_000,
@@ -141,6 +142,21 @@ def test_results_speak_of_the_games_own_points_and_of_everything_watched():
     episodes = result["episodes"]
     assert all(e["length"] == 11 and e["return"] in (-1, 1) for e in episodes)
     assert len({e["step"] for e in episodes}) == len(episodes)
+    algo.stop()
+
+
+def test_scores_are_reported_also_when_no_game_ended():
+    algo = build("Catch-v0", learning_starts=1_000, steps_per_iteration=100)
+    assert "episode_return_mean" in algo.train()["env_runners"]
+    scores = [algo.train()["env_runners"]["episode_return_mean"]]
+    algo.options = dataclasses.replace(algo.options, steps_per_iteration=4)
+    for _ in range(12):
+        result = algo.train()
+        scores.append(result["env_runners"]["episode_return_mean"])
+        if not result["episodes"]:
+            assert result["env_runners"]["num_episodes"] == 0
+            assert scores[-1] == scores[-2]
+    assert np.isfinite(scores).all()
     algo.stop()
 
 
