@@ -1,0 +1,81 @@
+"""The repository's own promises: its layout, its pins, the direction of its imports."""
+
+import ast
+import re
+import subprocess
+import tomllib
+from importlib import resources
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+MAY_REACH_UP = {"cli.py", "commands.py", "jobs.py", "tuning.py", "report.py", "demo.py"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("pyproject.toml", "Makefile", "README.md", "LICENSE", "NOTICE", "cluster.yaml"),
+        *("constraints.txt", ".ci/run", ".gitignore", ".rayignore", "platform/arcadia/cli.py"),
+        *("platform/runtime_env.yaml", "algorithms", "pipelines", "tune_configs"),
+        *("benchmarks", "tests", "docs"),
+    ],
+)
+def test_the_layout_is_there(name: str):
+    assert (ROOT / name).exists()
+
+
+def test_constraints_pin_every_dependency_and_name_no_registry():
+    lines = [
+        line for line in (ROOT / "constraints.txt").read_text().splitlines() if line[:1] != "#"
+    ]
+    assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.]+", line) for line in lines), lines
+    pinned = {re.sub(r"[-_.]+", "-", line.partition("==")[0]).lower() for line in lines}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    for wanted in [*project["dependencies"], *project["optional-dependencies"]["dev"]]:
+        name = re.match(r"[A-Za-z0-9._-]+", wanted)
+        assert name is not None
+        assert re.sub(r"[-_.]+", "-", name[0]).lower() in pinned
+    assert "torch==2.13.0" in lines
+    assert "torchvision" not in pinned
+
+
+def test_the_report_template_is_a_resource():
+    assert resources.files("arcadia").joinpath("report_template.html.j2").is_file()
+
+
+def test_cluster_yaml_is_valid():
+    import yaml
+    from ray.autoscaler._private.util import prepare_config, validate_config
+
+    config = yaml.safe_load((ROOT / "cluster.yaml").read_text())
+    validate_config(prepare_config(config))
+    with pytest.raises(Exception, match="misspelt"):
+        validate_config(prepare_config(config | {"misspelt": 1}))
+
+
+def test_imports_go_one_way():
+    for folder, above in (
+        ("platform/arcadia", {"algorithms", "pipelines", "tune_configs"}),
+        ("algorithms", {"pipelines", "tune_configs"}),
+    ):
+        for path in (ROOT / folder).rglob("*.py"):
+            if folder == "platform/arcadia" and path.name in MAY_REACH_UP:
+                continue
+            for node in ast.walk(ast.parse(path.read_text())):
+                names = []
+                if isinstance(node, ast.Import):
+                    names = [alias.name for alias in node.names]
+                elif isinstance(node, ast.ImportFrom):
+                    names = [node.module or ""]
+                for name in names:
+                    assert name.split(".")[0] not in above, f"{path} imports {name}"
+
+
+def test_no_tracked_file_is_large():
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
+    if listed.returncode:
+        pytest.skip("not a git checkout: nothing says which files are tracked")
+    sizes = {name: (ROOT / name).stat().st_size for name in listed.stdout.splitlines()}
+    assert max(sizes.values()) < 3_000_000, max(sizes, key=sizes.__getitem__)
