@@ -53,7 +53,13 @@ def connect(address: str | None = None, *, num_cpus: int | None = None) -> dict[
         target = address or os.environ.get("RAY_ADDRESS")
         if target is None:
             cpus = num_cpus or max(2, os.cpu_count() or 2)
-            ray.init(num_cpus=cpus, include_dashboard=False, logging_level=logging.WARNING)
+            # "local" says so: without it Ray joins whatever cluster last ran on this machine.
+            ray.init(
+                "local",
+                num_cpus=cpus,
+                include_dashboard=False,
+                logging_level=logging.WARNING,
+            )
         else:
             _check_answers(target)
             try:
