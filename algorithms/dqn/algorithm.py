@@ -17,7 +17,7 @@ from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.utils.metrics import ENV_RUNNER_RESULTS, LEARNER_RESULTS
 
 from algorithms.dqn.config import DQNConfig
-from algorithms.dqn.episodes import Episode, log_episodes
+from algorithms.dqn.episodes import SCORES, Episode, log_episodes
 from algorithms.dqn.held_out import collect_held_out_states
 from algorithms.dqn.learner import DQNLearner
 from algorithms.dqn.runner import DQNRunner
@@ -173,7 +173,9 @@ class DQN(Algorithm):
         self, learned: list[dict[str, float]], steps: int, updates: int, seconds: float
     ) -> None:
         log = self.metrics.log_value
-        self.metrics.aggregate([self.runner.get_metrics()], key=ENV_RUNNER_RESULTS)
+        # All that the runner and its callbacks logged; scores are reported here, see log_episodes.
+        logged = {k: v for k, v in self.runner.get_metrics().items() if k not in SCORES}
+        self.metrics.aggregate([logged], key=ENV_RUNNER_RESULTS)
         self._recent.extend((e.return_, e.length) for e in self._episodes)
         log_episodes(self.metrics, self._recent, len(self._episodes), (ENV_RUNNER_RESULTS,))
         log((ENV_RUNNER_RESULTS, "epsilon"), self.runner.epsilon, window=1)

@@ -50,6 +50,16 @@ class Episode:
     __len__ = env_steps
 
 
+SCORES = (
+    NUM_EPISODES,
+    EPISODE_RETURN_MEAN,
+    EPISODE_RETURN_MIN,
+    EPISODE_RETURN_MAX,
+    EPISODE_LEN_MEAN,
+)
+"""The metrics that `log_episodes` reports."""
+
+
 def log_episodes(
     metrics: MetricsLogger,
     recent: Sequence[tuple[float, int]],

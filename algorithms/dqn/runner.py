@@ -141,6 +141,7 @@ class DQNRunner(EnvRunner, Checkpointable):
         epsilon = 1.0 if random_actions else None
         if num_episodes is not None:
             result: Any = self.play_episodes(num_episodes, epsilon)
+            self._log(result)
         else:
             until = self.num_env_steps_sampled_lifetime + (num_timesteps or self.num_envs)
             episodes: list[Episode] = []
@@ -278,7 +279,6 @@ class DQNRunner(EnvRunner, Checkpointable):
             self._buffer = []
         self.num_env_steps_sampled_lifetime, self._num_steps = steps
         self.reset()
-        self._log(finished)
         return sorted(finished, key=lambda e: e.index)
 
     def choose(self, epsilon: float) -> np.ndarray:

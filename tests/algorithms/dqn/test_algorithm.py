@@ -202,6 +202,23 @@ def test_rllib_evaluation_and_callbacks_work():
     algo.stop()
 
 
+def test_playing_between_iterations_leaves_the_trainings_metrics_alone():
+    def log(metrics_logger: Any, **_: Any) -> None:
+        metrics_logger.log_value("mine", 7, window=1)
+
+    config = DQNConfig.preset("fast", env="CartPole-v1", learning_starts=100)
+    config.training(steps_per_iteration=200, held_out_states=0).callbacks(on_episode_end=log)
+    algo = config.build_algo()
+    for _ in range(3):
+        result = algo.train()
+        evaluated = algo.evaluate()
+        algo.runner.play_episodes(3)
+    assert result["env_runners"]["mine"] == 7
+    assert result["num_env_steps_sampled_lifetime"] == algo.num_env_steps
+    assert evaluated["env_runners"]["num_episodes"] > 0
+    algo.stop()
+
+
 def test_registered_names_and_env_config_reach_the_environment():
     import gymnasium as gym
 
