@@ -143,7 +143,7 @@ def test_a_long_video_keeps_its_length_with_fewer_frames(tmp_path: Path):
 
 def test_ray_gauges_carry_the_values():
     pytest.importorskip("ray")
-    # A process of its own: Ray is started nowhere else in these tests.
+    # A process of its own: the port of the metrics is set when Ray starts.
     code = """
 import sys, tempfile, time, ray
 from arcadia.runs import RunFolder
@@ -151,7 +151,8 @@ from arcadia.telemetry import Telemetry
 run = RunFolder.create(tempfile.mkdtemp() + "/my-run", kind="dqn", config={}, seed=1)
 with Telemetry(run, ray_metrics=True) as telemetry:
     telemetry.scalars({"before/init": 1.0}, 0)
-    ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, _metrics_export_port=0)
+    ray.init("local", num_cpus=1, include_dashboard=False, log_to_driver=False,
+             _metrics_export_port=0)
     port = ray.nodes()[0]["MetricsExportPort"]
     telemetry.scalars({"train/loss-mean": 0.25, "skipped": None}, 1)
     print(port, flush=True)
