@@ -11,6 +11,7 @@ from ray.rllib.core.rl_module import RLModuleSpec
 from ray.rllib.utils.from_config import NotProvided
 
 from algorithms.dqn.options import DQNOptions, option_names, preset
+from algorithms.envs import check_env, check_game
 from arcadia.errors import UserError, did_you_mean
 
 _RLLIB_TRAINING = tuple(inspect.signature(AlgorithmConfig.training).parameters)[1:]
@@ -111,6 +112,10 @@ class DQNConfig(AlgorithmConfig):
         options = self.options
         if options.game is None and self.env is None:
             raise UserError('game and env are both unset: give one, such as game="pong"')
+        if options.game is not None:
+            check_game(options.game)
+        elif isinstance(self.env, str):
+            check_env(self.env)
         if not (self.enable_rl_module_and_learner and self.enable_env_runner_and_connector_v2):
             raise UserError("api_stack: DQN runs on RLlib's new API stack only; leave it enabled")
         if self.is_multi_agent:

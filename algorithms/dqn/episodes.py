@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import nan
 from statistics import fmean
 
 from ray.rllib.utils.metrics import (
@@ -66,10 +67,11 @@ def log_episodes(
     num_new: int,
     prefix: tuple[str, ...] = (),
 ) -> None:
-    """Reports scores in RLlib's metrics, under its own names; nothing before a game has ended.
+    """Reports scores in RLlib's metrics, under its own names; nan before the first game has ended.
 
-    RLlib's own windows are emptied at each report, so that one in which no episode ended would
-    say nan, and schedulers that compare trials would drop them. The window is the caller's.
+    The window is the caller's: RLlib's own are emptied at each report, so that any in which no
+    episode ended would say nan. The names are there from the first report on, because Tune ends a
+    sweep whose first result lacks its metric.
 
     Args:
         metrics: Where to.
@@ -78,9 +80,7 @@ def log_episodes(
         prefix: Keys before the names.
     """
     metrics.log_value((*prefix, NUM_EPISODES), num_new, reduce="sum")
-    if not recent:
-        return
-    returns, lengths = zip(*recent, strict=True)
+    returns, lengths = zip(*(recent or [(nan, nan)]), strict=True)
     for name, value in (
         (EPISODE_RETURN_MEAN, fmean(returns)),
         (EPISODE_RETURN_MIN, min(returns)),

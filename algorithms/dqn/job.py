@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import random
 import tempfile
 import time
@@ -40,6 +41,13 @@ class TrainOptions(CommonOptions):
     checkpoint_minutes: float = 10
     """Minutes between checkpoints; one is always written at the end."""
     options: Annotated[DQNOptions, tyro.conf.arg(name="")] = field(default_factory=DQNOptions)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("minutes", "checkpoint_minutes"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < math.inf:
+                raise UserError(f"{name} {value}: must be a finite number above 0")
 
 
 def train(argv: list[str], prog: str) -> dict[str, Any]:
@@ -100,10 +108,6 @@ def main(
     options = command.options
     if options.game is None and options.env is None:
         raise UserError("game: give --game, such as --game pong, or --env")
-    if options.game is not None:
-        from algorithms.envs.atari import check_game
-
-        check_game(options.game)
     if resumed is None and command.run_dir is not None:
         RunFolder.check_free(command.run_dir)
     from algorithms.dqn.algorithm import DQN
@@ -112,11 +116,13 @@ def main(
 
     seed = command.seed if command.seed is not None else random.SystemRandom().randrange(2**31)
     seed = seed if resumed is None else resumed.seed
+    config = config_of(options, seed)
+    config.validate()  # before Ray is started or a folder is made
     cluster.connect(command.address)
     cluster.check_gpus(options.num_gpus_per_learner)
     # Ray has its own handler for SIGTERM from here on, and it only exits.
     with StopSignal() as stop:
-        algo = config_of(options, seed).build_algo()
+        algo = config.build_algo()
         assert isinstance(algo, DQN)
         try:
             if resumed is None:
@@ -221,6 +227,7 @@ def _report(telemetry: Any, result: dict[str, Any], algo: DQN) -> dict[str, floa
         "replay/bytes": result["replay"]["num_bytes"],
     }
     given = {name: float(value) for name, value in scalars.items() if value is not None}
+    given = {name: value for name, value in given.items() if not math.isnan(value)}
     telemetry.scalars(given, _frames(algo))
     return given
 

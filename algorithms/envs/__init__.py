@@ -2,9 +2,9 @@
 
 import gymnasium as gym
 
-from algorithms.envs.atari import AtariFrames, atari_games
+from algorithms.envs.atari import AtariFrames, atari_games, check_game
 from algorithms.envs.catch import Catch
-from algorithms.envs.gymnasium_frames import GymnasiumFrames
+from algorithms.envs.gymnasium_frames import GymnasiumFrames, check_env
 from algorithms.envs.vector import FrameStep, FrameVectorEnv
 
 __all__ = [
@@ -14,6 +14,8 @@ __all__ = [
     "FrameVectorEnv",
     "GymnasiumFrames",
     "atari_games",
+    "check_env",
+    "check_game",
 ]
 
 if "Catch-v0" not in gym.registry:

@@ -8,9 +8,26 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from ray.tune.registry import ENV_CREATOR, _global_registry
 
 from algorithms.envs.vector import FrameStep
-from arcadia.errors import UserError
+from arcadia.errors import UserError, did_you_mean
+
+
+def check_env(name: str) -> None:
+    """Raises UserError for a name that is no environment, naming the nearest that is one.
+
+    Names given to `ray.tune.register_env`, class paths (`module.Class`) and Gymnasium ids whose
+    module is named (`module:Id-v0`) are left to those who load them.
+    """
+    if _global_registry.contains(ENV_CREATOR, name) or "." in name or ":" in name:
+        return
+    # Gymnasium takes an id without its version for the latest one.
+    known = {*gym.registry, *(spec.name for spec in gym.registry.values())}
+    if name.startswith("ALE/"):
+        raise UserError(f'env "{name}": play Atari as a game, such as game="pong"')
+    if name not in known:
+        raise UserError(f'env "{name}": no such environment{did_you_mean(name, gym.registry)}')
 
 
 class GymnasiumFrames:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import math
 import os
 import sys
 import traceback
@@ -83,7 +84,7 @@ def _run(arguments: list[str]) -> int:
     result = COMMANDS[name].load()(rest, f"arcadia {name}")
     if "--json" in rest:
         sys.stdout.flush()
-        print(json.dumps(result or {}))
+        print(json.dumps(_without_nan(result or {})))
     return 0
 
 
@@ -94,9 +95,8 @@ def _find(arguments: list[str]) -> tuple[str, list[str]]:
     first = arguments[0]
     known = {k.split()[0] for k in COMMANDS}
     if first not in known:
-        raise UserError(
-            f'"{first}": no such command{did_you_mean(first, known)} See arcadia --help'
-        )
+        near = did_you_mean(first, known | {"--help", "--version"}) or "; see arcadia --help"
+        raise UserError(f'"{first}": no such command{near}')
     return first, arguments[1:]
 
 
@@ -112,6 +112,15 @@ def _help(commands: dict[str, Command]) -> str:
             "Each takes --help, --run-dir, --seed, --address, --json and --debug.",
         ]
     )
+
+
+def _without_nan(value: Any) -> Any:
+    """A result with null for what is no finite number: JSON has no word for those."""
+    if isinstance(value, dict):
+        return {k: _without_nan(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _fail(message: str, code: int) -> int:

@@ -27,6 +27,7 @@ class EvaluateOptions(CommonOptions):
     """Episodes played side by side, at most."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.episodes < 1:
             raise UserError(f"episodes {self.episodes}: must be at least 1")
         if self.num_envs < 1:
@@ -47,6 +48,7 @@ class WatchOptions(CommonOptions):
     """Seconds of film after which to stop in mid-episode."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.max_seconds <= 0:
             raise UserError(f"max_seconds {self.max_seconds}: must be above 0")
         if self.epsilon is not None and not 0 <= self.epsilon <= 1:
@@ -73,18 +75,25 @@ class TuneOptions(CommonOptions):
     max_concurrent_trials: int | None = None
     """Trials at once instead of the file's number."""
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("num_samples", "max_concurrent_trials"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UserError(f"{name} {value}: must be at least 1")
+
 
 def evaluate(argv: list[str], prog: str) -> dict[str, Any]:
     """`arcadia evaluate RUN`."""
     options = parse(EvaluateOptions, argv, prog)
-    run = RunFolder.open(options.run)
+    run = _run_of(options)
     return job_of(run).evaluate(run, options)
 
 
 def watch(argv: list[str], prog: str) -> dict[str, Any]:
     """`arcadia watch RUN`."""
     options = parse(WatchOptions, argv, prog)
-    run = RunFolder.open(options.run)
+    run = _run_of(options)
     return job_of(run).watch(run, options)
 
 
@@ -92,7 +101,7 @@ def report(argv: list[str], prog: str) -> dict[str, Any]:
     """`arcadia report RUN`."""
     from arcadia.report import build_report
 
-    path = build_report(parse(ReportOptions, argv, prog).run)
+    path = build_report(_run_of(parse(ReportOptions, argv, prog)).uri)
     print(f"Report: {path}")
     return {"report": str(path)}
 
@@ -102,3 +111,12 @@ def tune(argv: list[str], prog: str) -> dict[str, Any]:
     from arcadia.tuning import run_sweep
 
     return run_sweep(parse(TuneOptions, argv, prog))
+
+
+def _run_of(options: EvaluateOptions | WatchOptions | ReportOptions) -> RunFolder:
+    """The run that a command looks at, and into which it writes."""
+    if options.run_dir is not None:
+        raise UserError(
+            f"run_dir {options.run_dir}: what this makes goes into the run itself; leave it out"
+        )
+    return RunFolder.open(options.run)

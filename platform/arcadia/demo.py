@@ -24,8 +24,11 @@ class DemoOptions(CommonOptions):
     """Atari game by ROM name."""
 
     def __post_init__(self) -> None:
-        if self.minutes <= 0:
-            raise UserError(f"minutes {self.minutes}: must be above 0")
+        super().__post_init__()
+        if not 0 < self.minutes < float("inf"):
+            raise UserError(f"minutes {self.minutes}: must be a finite number above 0")
+        if self.episodes < 1:
+            raise UserError(f"episodes {self.episodes}: must be at least 1")
 
 
 def demo(argv: list[str], prog: str) -> dict[str, Any]:

@@ -21,7 +21,7 @@ class CommonOptions:
 
     run_dir: str | None = None
     """Folder, or s3:// or gs:// address, of the run that is written; by default a new folder in
-    runs/, or the run that the command looks at."""
+    runs/. A command that looks at a run writes into that one."""
     seed: int | None = None
     """Seed of all random numbers; by default a new one, which the run records."""
     address: str | None = None
@@ -31,6 +31,10 @@ class CommonOptions:
     """End stdout with one line of JSON that holds the result."""
     debug: bool = False
     """Show the traceback of an error."""
+
+    def __post_init__(self) -> None:
+        if self.seed is not None and self.seed < 0:
+            raise UserError(f"seed {self.seed}: must be at least 0")
 
 
 def parse(cls: type[T], argv: list[str], prog: str, default: T | None = None) -> T:
@@ -78,13 +82,17 @@ def flags(cls: type[Any]) -> list[str]:
 
 
 def peek(argv: list[str], flag: str) -> str | None:
-    """The value of `--flag value` or `--flag=value`, before the whole line can be parsed."""
+    """The value of `--flag value` or `--flag=value`, before the whole line can be parsed.
+
+    Of several the last counts, as it does for `parse`.
+    """
+    value = None
     for i, word in enumerate(argv):
         if word == flag and i + 1 < len(argv):
-            return argv[i + 1]
-        if word.startswith(f"{flag}="):
-            return word.partition("=")[2]
-    return None
+            value = argv[i + 1]
+        elif word.startswith(f"{flag}="):
+            value = word.partition("=")[2]
+    return value
 
 
 def command_words(prog: str, argv: list[str]) -> list[str]:
@@ -97,9 +105,11 @@ def _first_sentence(box: str) -> str:
     lines = [re.sub(r"[│╭╮╰╯]", "", line).strip() for line in box.splitlines()]
     said = []
     for line in lines[1:]:
-        if re.fullmatch(r"─*", line):
+        if re.fullmatch(r"[─-]*", line):  # of dashes where stdout may not take box characters
             if said:
                 break
             continue
         said.append(line)
-    return " ".join(said) or "the command line cannot be read"
+    # What a class says of its own fields names them; tyro puts the name of the class before it.
+    sentence = re.sub(r"^Error parsing [A-Za-z]\w*: ", "", " ".join(said))
+    return sentence or "the command line cannot be read"

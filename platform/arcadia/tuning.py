@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import importlib.util
-import os
+import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from arcadia.atomic import explained
 from arcadia.errors import UserError
+from arcadia.runs import RunFolder, default_run_dir
+from arcadia.storage import Storage
 
 if TYPE_CHECKING:
     from ray import tune
@@ -43,7 +46,9 @@ def load_sweep(file: str) -> tuple[AlgorithmConfig, tune.TuneConfig]:
     sys.modules[spec.name] = module
     try:
         spec.loader.exec_module(module)
-        space, tune_config = module.sweep()
+        if not hasattr(module, "sweep"):
+            raise UserError("defines no function sweep()")
+        made = module.sweep()
     except UserError as error:
         raise UserError(f"{file}: {error}") from error
     except Exception as error:
@@ -51,12 +56,15 @@ def load_sweep(file: str) -> tuple[AlgorithmConfig, tune.TuneConfig]:
     from ray import tune
     from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 
-    if not isinstance(space, AlgorithmConfig) or not isinstance(tune_config, tune.TuneConfig):
-        raise UserError(
-            f"{file}: sweep() returned {type(space).__name__} and {type(tune_config).__name__}; "
-            "it must return an AlgorithmConfig and a TuneConfig"
-        )
-    return space, tune_config
+    given = tuple(made) if isinstance(made, tuple | list) else (made,)
+    match given:
+        case (AlgorithmConfig() as space, tune.TuneConfig() as tune_config):
+            return space, tune_config
+    kinds = ", ".join(type(x).__name__ for x in given)
+    raise UserError(
+        f"{file}: sweep() returned {kinds or 'nothing'}; it must return an AlgorithmConfig and a "
+        "TuneConfig"
+    )
 
 
 def run_sweep(options: TuneOptions) -> dict[str, Any]:
@@ -66,25 +74,27 @@ def run_sweep(options: TuneOptions) -> dict[str, Any]:
         `best` (its parameters, metric and checkpoint), `trials`, `failed` and the folder `run`.
 
     Raises:
-        UserError: the file cannot be used, or every trial failed.
+        UserError: the file cannot be used, the folder holds a run or a sweep or cannot be written,
+            or no trial came to a value of the metric.
     """
     space, tune_config = load_sweep(options.file)
     from ray import tune
 
     from arcadia.cluster import connect
-    from arcadia.runs import default_run_dir
 
     if options.num_samples is not None:
         tune_config.num_samples = options.num_samples
     if options.max_concurrent_trials is not None:
         tune_config.max_concurrent_trials = options.max_concurrent_trials
     if options.seed is not None:
-        space.seed = options.seed
+        _seed(space, tune_config, options.seed)
     if tune_config.metric is None or tune_config.mode is None:
         raise UserError(f"{options.file}: its TuneConfig must name metric and mode")
-    folder = options.run_dir or str(default_run_dir(f"tune-{Path(options.file).stem}"))
+    if options.run_dir is not None:
+        _check_free(options.run_dir)
     connect(options.address)
-    storage, _, name = (folder if "://" in folder else os.path.abspath(folder)).rpartition("/")
+    folder = _make_folder(options)
+    storage, _, name = folder.rpartition("/")
     tuner = tune.Tuner(
         space.algo_class,
         param_space=space,  # type: ignore[arg-type]  # a config is a param space too
@@ -96,13 +106,26 @@ def run_sweep(options: TuneOptions) -> dict[str, Any]:
             checkpoint_config=tune.CheckpointConfig(num_to_keep=1, checkpoint_at_end=True),
         ),
     )
-    results = tuner.fit()
+    try:
+        results = tuner.fit()
+    except tune.TuneError as error:
+        said, metric = _last_line(error), tune_config.metric
+        if metric in said:  # Tune looks for it in a trial's first result
+            raise UserError(
+                f'{options.file}: metric "{metric}": the trials report none of that name'
+            ) from error
+        raise RuntimeError(said) from error
     rows = _rows(results, tune_config.metric)
     if not rows:
         raise UserError(
-            f"{folder}: all {results.num_errors} trials failed; see its error.txt files"
+            f"{folder}: all {results.num_errors} trials failed, the first with "
+            f"{_last_line(results.errors[0])}; see its error.txt files"
         )
     _print_table(rows, tune_config.metric, tune_config.mode, results.num_errors)
+    if all(value is None for _, value in rows):
+        raise UserError(
+            f"{options.file}: no trial came to a value of {tune_config.metric}; let them run longer"
+        )
     best = results.get_best_result()
     return {
         "run": folder,
@@ -115,6 +138,39 @@ def run_sweep(options: TuneOptions) -> dict[str, Any]:
             "checkpoint": best.checkpoint.path if best.checkpoint else None,
         },
     }
+
+
+def _seed(space: AlgorithmConfig, tune_config: tune.TuneConfig, seed: int) -> None:
+    """Seeds the trials and, unless the file brings a search of its own, what is drawn for them."""
+    from ray.tune.search.basic_variant import BasicVariantGenerator
+
+    space.seed = seed
+    if tune_config.search_alg is None:
+        tune_config.search_alg = BasicVariantGenerator(
+            random_state=seed, max_concurrent=tune_config.max_concurrent_trials or 0
+        )
+        tune_config.max_concurrent_trials = None  # Tune takes one of the two
+
+
+def _check_free(run_dir: str) -> None:
+    run = RunFolder.check_free(run_dir)
+    if run.exists("tuner.pkl"):
+        raise UserError(f"{run.storage.shown()}: already holds a sweep; choose another --run-dir")
+
+
+def _make_folder(options: TuneOptions) -> str:
+    """Where the sweep goes: an absolute path that is there now, or an address."""
+    storage = Storage.at(options.run_dir or default_run_dir(f"tune-{Path(options.file).stem}"))
+    if storage.is_local:
+        with explained("write", storage.local_path):
+            storage.local_path.mkdir(parents=True, exist_ok=True)
+    return storage.uri.rstrip("/")
+
+
+def _last_line(error: BaseException) -> str:
+    """What went wrong, of a text that holds whole tracebacks of other processes."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__
 
 
 def _rows(results: Any, metric: str) -> list[tuple[Any, float | None]]:
@@ -156,9 +212,10 @@ def _parameters(config: dict[str, Any], space: AlgorithmConfig) -> dict[str, Any
 
 
 def _metric(metrics: dict[str, Any] | None, name: str) -> float | None:
+    """A number of a nested result; None when there is none, or no game ended that it tells of."""
     value: Any = metrics or {}
     for part in name.split("/"):
         if not isinstance(value, dict) or part not in value:
             return None
         value = value[part]
-    return float(value)
+    return float(value) if math.isfinite(value) else None

@@ -2,8 +2,15 @@
 
 import dataclasses
 import inspect
+import io
+import re
+import sys
+from dataclasses import dataclass, field
+from typing import Annotated
 
 import pytest
+import tyro
+from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 
 from algorithms.dqn import DQN, DQNConfig, DQNOptions
 from algorithms.dqn.job import TrainOptions
@@ -19,10 +26,15 @@ def names(words: list[str]) -> set[str]:
 
 def test_the_three_lists_are_equal():
     own = {f.name for f in dataclasses.fields(TrainOptions)} - {"options"}
+    assert {f.name for f in dataclasses.fields(CommonOptions)} < own
+    assert not own & FIELDS
     assert names(flags(TrainOptions)) - own == FIELDS
     arguments = set(inspect.signature(DQNConfig.training).parameters) - {"self", "rllib"}
     assert arguments == FIELDS
-    assert set(vars(DQNConfig())) >= FIELDS
+    # What a config has beyond any other of RLlib's, and the names that both have.
+    attributes, plain = vars(DQNConfig()), vars(AlgorithmConfig())
+    shared = FIELDS & set(plain)
+    assert {k for k in set(attributes) - set(plain) if k[0] != "_"} | shared == FIELDS
     # Tune's keys: what a param space may hold is what update_from_dict takes.
     defaults = {f.name: f.default for f in dataclasses.fields(DQNOptions)}
     config = DQN.get_default_config().update_from_dict(defaults)
@@ -41,11 +53,127 @@ def test_every_option_reaches_options_whichever_way_it_is_set():
     assert DQNConfig().update_from_dict(values).options == changed
 
 
+# One other value that is allowed, for each option.
+OTHER = {
+    **{f.name: not f.default for f in dataclasses.fields(DQNOptions) if f.type == "bool"},
+    **{f.name: f.default + 1 for f in dataclasses.fields(DQNOptions) if f.type == "int"},
+    **{f.name: f.default / 2 for f in dataclasses.fields(DQNOptions) if f.type == "float"},
+    **dict(game="pong", env="CartPole-v1", replay_max_bytes=10**9, sticky_actions=0.25),
+    **dict(preprocess="resize", network="nature2015", loss="squared", optimizer="rmsprop"),
+    **dict(autocast="bf16", replay_compression="none", frames_are="emulated"),
+    **dict(num_gpus_per_learner=0.5),
+}
+
+
+@pytest.mark.parametrize("name", [f.name for f in dataclasses.fields(DQNOptions)])
+def test_each_option_is_settable_in_all_ways(name: str):
+    value = OTHER[name]
+    changed = DQNOptions(**{name: value})
+    assert changed != DQNOptions()
+    flag = name.replace("_", "-")
+    by_line = [f"--{flag}", str(value)]
+    if isinstance(value, bool):
+        by_line = [f"--{flag}" if value else f"--no-{flag}"]
+    assert parse(TrainOptions, by_line, "test").options == changed
+    assert DQNConfig().training(**{name: value}).options == changed
+    assert DQNConfig().update_from_dict({name: value}).options == changed
+
+
+def test_a_misspelt_option_is_refused_in_all_ways():
+    for refused in (
+        lambda: parse(TrainOptions, ["--n-steps", "3"], "test"),
+        lambda: DQNConfig().training(n_steps=3),
+        lambda: DQNConfig().update_from_dict({"n_steps": 3}),
+        lambda: setattr(DQNConfig(), "n_steps", 3),
+        lambda: DQNConfig.preset("fast", n_steps=3),
+    ):
+        with pytest.raises(UserError, match=r'n.steps: .*did you mean "(--)?n.step"\?'):
+            refused()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inner:
+    """What is in another."""
+
+    some_number: int = 1
+    """A number."""
+
+    def __post_init__(self) -> None:
+        if self.some_number < 0:
+            raise UserError(f"some_number {self.some_number}: must be at least 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outer(CommonOptions):
+    """A command's options."""
+
+    run: Annotated[str, tyro.conf.Positional]
+    """Where."""
+    is_fast: bool = True
+    """How."""
+    inner: Annotated[Inner, tyro.conf.arg(name="")] = field(default_factory=Inner)
+
+
+def test_flags_are_spelled_as_the_command_line_takes_them():
+    common = flags(CommonOptions)
+    assert {"--run-dir", "--seed", "--address", "--json", "--no-json", "--debug"} <= set(common)
+    own = [flag for flag in flags(Outer) if flag not in common]
+    assert own == ["--run", "--is-fast", "--no-is-fast", "--some-number"]
+
+
+def test_parse_reads_every_spelling():
+    for words in (
+        ["here", "--some-number", "5", "--no-is-fast"],
+        ["--some-number=5", "--no-is-fast", "here"],
+        ["--some_number", "5", "here", "--no-is-fast"],
+    ):
+        parsed = parse(Outer, words, "test")
+        assert (parsed.run, parsed.is_fast, parsed.inner.some_number) == ("here", False, 5)
+
+
+def test_parse_takes_defaults_from_an_instance():
+    default = Outer(run="there", seed=4, inner=Inner(some_number=9))
+    parsed = parse(Outer, ["--is-fast"], "test", default)
+    assert (parsed.run, parsed.seed, parsed.inner.some_number) == ("there", 4, 9)
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        ([], "required"),
+        (["here", "there"], "there"),
+        (["here", "--some-numbre", "3"], '--some-numbre: no such option; did you mean "--some-n'),
+        (["here", "--no-run-dir"], "--no-run-dir: no such option"),
+        (["here", "--some-number", "three"], "--some-number"),
+        (["here", "--some-number"], "--some-number"),
+        (["here", "--seed", "-3"], "seed -3: must be at least 0"),
+        (["here", "--some-number", "-3"], "some_number -3: must be at least 0"),
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+def test_parse_says_what_is_wrong_in_one_line(
+    encoding: str, words: list[str], complaint: str, monkeypatch
+):
+    # tyro draws its frames of other characters where stdout takes only ASCII.
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding=encoding))
+    with pytest.raises(UserError) as told:
+        parse(Outer, words, "test")
+    line = str(told.value)
+    assert complaint in line
+    assert not re.search("[\n│╭╮╰╯─]|---", line)
+    assert "Outer" not in line
+    assert "helptext" not in line
+
+
 def test_peek_reads_both_spellings():
     assert peek(["--game", "pong"], "--game") == "pong"
     assert peek(["--game=pong"], "--game") == "pong"
     assert peek(["--game"], "--game") is None
     assert peek([], "--game") is None
+    assert peek(["--games", "pong"], "--game") is None
+    # The last of several, as the parser has it.
+    twice = ["--game", "pong", "--game=breakout"]
+    assert peek(twice, "--game") == parse(TrainOptions, twice, "test").options.game == "breakout"
 
 
 def test_common_options_are_parsed_and_mistakes_told():

@@ -86,6 +86,7 @@ def test_search_spaces_may_stand_where_values_do():
             "new API stack",
         ),
         (lambda c: setattr(c, "game", None), "game and env are both unset"),
+        (lambda c: setattr(c, "game", "pnog"), 'did you mean "pong"'),
     ],
 )
 def test_what_does_not_fit_is_refused_by_name(configure, words: str):
@@ -93,6 +94,16 @@ def test_what_does_not_fit_is_refused_by_name(configure, words: str):
     with pytest.raises(ValueError, match=words):
         configure(config)
         config.validate()
+
+
+@pytest.mark.parametrize("env", ["CartPole-v1", "CartPole", "my.module.Env", "module:Env-v0"])
+def test_names_of_environments_that_may_exist_pass(env: str):
+    DQNConfig.preset("fast", env=env).validate()
+
+
+def test_a_misspelt_environment_names_the_nearest():
+    with pytest.raises(UserError, match=r'env "CartPoel-v1": .*did you mean "CartPole-v1"'):
+        DQNConfig.preset("fast", env="CartPoel-v1").validate()
 
 
 def test_it_is_an_ordinary_algorithm_config():
