@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from algorithms.dqn.options import DQNOptions, preset
+from algorithms.dqn.options import DQNOptions
+from algorithms.dqn.presets import preset
 
 if TYPE_CHECKING:
     from algorithms.dqn.algorithm import DQN

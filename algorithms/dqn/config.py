@@ -10,7 +10,8 @@ from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.core.rl_module import RLModuleSpec
 from ray.rllib.utils.from_config import NotProvided
 
-from algorithms.dqn.options import DQNOptions, option_names, preset
+from algorithms.dqn.options import DQNOptions, option_names
+from algorithms.dqn.presets import preset
 from algorithms.envs import check_env, check_game
 from arcadia.errors import UserError, did_you_mean
 
@@ -25,8 +26,8 @@ _INSTEAD = {
     "num_sgd_iter": "updates_per_step",
     "shuffle_batch_per_epoch": None,
     "model": "network and hidden_size",
-    "grad_clip": None,
-    "grad_clip_by": None,
+    "grad_clip": "max_gradient_norm",
+    "grad_clip_by": "max_gradient_norm",
     "learner_connector": None,
     "num_aggregator_actors_per_learner": None,
 }
@@ -64,7 +65,7 @@ class DQNConfig(AlgorithmConfig):
 
     @classmethod
     def preset(cls, name: str, **overrides: Any) -> Self:
-        """A config with the options of a preset; see :func:`algorithms.dqn.options.preset`."""
+        """A config with the options of a preset; see :func:`algorithms.dqn.presets.preset`."""
         config = cls()
         for field, value in dataclasses.asdict(preset(name, **overrides)).items():
             setattr(config, field, value)
@@ -148,6 +149,9 @@ class DQNConfig(AlgorithmConfig):
                 "dueling": options.dueling,
                 "double": options.double,
                 "use_target": options.target_update_period > 0,
+                "num_atoms": options.num_atoms,
+                "v_min": options.v_min,
+                "v_max": options.v_max,
             },
         )
 

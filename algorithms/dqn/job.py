@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from algorithms.dqn.options import PRESETS, DQNOptions, preset
+from algorithms.dqn.options import DQNOptions
+from algorithms.dqn.presets import PRESETS, preset
 from arcadia.errors import UserError
 from arcadia.options import CommonOptions, command_words, parse, peek
 from arcadia.runs import RunFolder, default_run_dir

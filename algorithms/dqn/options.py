@@ -1,16 +1,18 @@
-"""The options of DQN, once, and the presets that fill them.
+"""The options of DQN, once.
 
 Everything that takes an option takes it from :class:`DQNOptions`: the command line, the arguments
 and attributes of :class:`~algorithms.dqn.config.DQNConfig`, and the keys of a Tune search space.
 
 Source: Mnih et al. 2013, *Playing Atari with Deep Reinforcement Learning* (arXiv:1312.5602),
 sections 4 and 5, and Mnih et al. 2015, *Human-level control through deep reinforcement learning*,
-Methods and Extended Data Table 1.
+Methods and Extended Data Table 1; Hessel et al. 2018, *Rainbow* (arXiv:1710.02298), and the papers
+whose pieces it joins.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -71,6 +73,13 @@ class DQNOptions:
     """Separate value and advantage streams after the torso."""
     n_step: int = 3
     """Steps of reward summed before bootstrapping."""
+    num_atoms: int = 1
+    """Atoms of the distribution of returns that is learnt: 51 is C51 (Bellemare et al. 2017), whose
+    cross entropy then takes the place of `loss`; 1 learns the mean return alone."""
+    v_min: float = -10.0
+    """Return of the lowest atom."""
+    v_max: float = 10.0
+    """Return of the highest atom."""
     gamma: float = 0.99
     """Discount a step (0 to 1). Not in the 2013 paper; 0.99 is 2015's."""
     clip_rewards: bool = True
@@ -79,7 +88,10 @@ class DQNOptions:
     """0.5 * td**2 (2013, whose gradient is equation 3), or Huber with its knee at 1 (2015's clipped
     error)."""
     target_update_period: int = 1_000
-    """Minibatch updates between copies to the target network; 0: no target network (2013)."""
+    """Minibatch updates between updates of the target network; 0: no target network (2013)."""
+    target_update_rate: float = 1.0
+    """Share (above 0, to 1) of the way to the online network that an update moves the target: 1
+    copies it; 0.005 with a target_update_period of 1 is a Polyak average."""
 
     # How it is learned
     batch_size: int = 32
@@ -94,7 +106,16 @@ class DQNOptions:
     optimizer: Literal["adam", "rmsprop"] = "adam"
     """Adam, or RMSProp (2013, 2015)."""
     lr: float = 2e-4
-    """Learning rate. Not in the 2013 paper; its preset takes 2015's 2.5e-4."""
+    """Learning rate, at the start where a schedule lowers it. Not in the 2013 paper; its preset
+    takes 2015's 2.5e-4."""
+    lr_schedule: Literal["constant", "linear", "cosine"] = "constant"
+    """How the learning rate goes from lr to lr_end over lr_decay_frames."""
+    lr_end: float = 0.0
+    """Learning rate from lr_decay_frames on, unless lr_schedule is constant."""
+    lr_decay_frames: int | None = None
+    """Frames over which the learning rate falls; by default total_frames."""
+    max_gradient_norm: float | None = None
+    """Scale the gradient down to this L2 norm where it is longer; by default never."""
     optimizer_eps: float = 1e-5
     """Added to the denominator of the step, outside its root."""
     rmsprop_decay: float = 0.95
@@ -117,6 +138,20 @@ class DQNOptions:
     """Ceiling on the replay's memory in bytes; the oldest frames leave first."""
     replay_compression: Literal["lz4", "none"] = "lz4"
     """How image frames are kept. Vector observations are never compressed."""
+    prioritized: bool = False
+    """Replay transitions by how wrong their values were (Schaul et al. 2016, proportional), instead
+    of uniformly."""
+    priority_exponent: float = 0.5
+    """Power (0: uniform) that makes a priority of an error: alpha; Rainbow takes 0.5."""
+    importance_exponent_start: float = 0.4
+    """Power (0 to 1) of the weights that correct for the priorities, at the start: beta."""
+    importance_exponent_end: float = 1.0
+    """The same from importance_exponent_frames on."""
+    importance_exponent_frames: int | None = None
+    """Frames over which it rises linearly; by default total_frames."""
+    save_replay: Literal["last", "every", "none"] = "last"
+    """Whether the replay is kept with the last checkpoint, with every one, or never; without it a
+    resumed run first fills its replay again."""
     learning_starts: int = 5_000
     """Frames in the replay before the first update; counted in the replay itself, so that a
     restored run does not learn from an almost empty one."""
@@ -127,7 +162,9 @@ class DQNOptions:
     epsilon_end: float = 0.02
     """Chance of a random action from epsilon_decay_frames on."""
     epsilon_decay_frames: int = 100_000
-    """Frames over which epsilon falls linearly (2013: 1 M)."""
+    """Frames over which epsilon falls (2013: 1 M)."""
+    epsilon_schedule: Literal["linear", "exponential"] = "linear"
+    """How it falls: by equal steps (both papers) or by equal factors."""
     epsilon_eval: float = 0.05
     """Chance of a random action when evaluated (both papers)."""
     frames_are: Literal["seen", "emulated"] = "seen"
@@ -137,6 +174,11 @@ class DQNOptions:
     """Frames after which training ends."""
 
     # What is reported
+    eval_period_frames: int = 100_000
+    """Frames between evaluations during training, after each of which the best checkpoint so far is
+    kept beside the last; 0: none."""
+    eval_episodes: int = 10
+    """Whole episodes that such an evaluation plays, with epsilon_eval."""
     steps_per_iteration: int = 1_000
     """Steps in one training iteration, after which metrics are reported."""
     held_out_states: int = 500
@@ -168,6 +210,13 @@ class DQNOptions:
                 "double True: needs a target network; set target_update_period above 0 "
                 "or double to False"
             )
+        if self.num_atoms > 1 and self.v_min >= self.v_max:
+            raise UserError(f"v_min {self.v_min:g}: must be below v_max {self.v_max:g}")
+        if self.epsilon_schedule == "exponential" and 0 in (self.epsilon_start, self.epsilon_end):
+            raise UserError(
+                "epsilon_schedule exponential: never reaches 0; give epsilon_start and "
+                "epsilon_end above it"
+            )
         if self.learning_starts > self.replay_capacity:
             raise UserError(
                 f"learning_starts {self.learning_starts}: is above replay_capacity "
@@ -191,16 +240,39 @@ class DQNOptions:
         return frames if self.frames_are == "seen" else frames // self.emulator_frames_per_step
 
     def epsilon(self, step: int) -> float:
-        """Chance of a random action after `step` steps: linear, then constant (2013, section 5)."""
-        decay = max(1, self.steps(self.epsilon_decay_frames))
-        done = min(1.0, step / decay)
+        """Chance of a random action after `step` steps: it falls, then stays (2013, section 5)."""
+        done = self._done(step, self.epsilon_decay_frames)
+        if self.epsilon_schedule == "exponential":
+            return self.epsilon_start ** (1 - done) * self.epsilon_end**done
         return self.epsilon_start + done * (self.epsilon_end - self.epsilon_start)
+
+    def learning_rate(self, step: int) -> float:
+        """Learning rate after `step` steps."""
+        if self.lr_schedule == "constant":
+            return self.lr
+        done = self._done(step, self.lr_decay_frames)
+        if self.lr_schedule == "cosine":
+            done = (1 - math.cos(math.pi * done)) / 2
+        return self.lr + done * (self.lr_end - self.lr)
+
+    def importance_exponent(self, step: int) -> float:
+        """Power of the importance weights after `step` steps (Schaul et al. 2016, section 3.4)."""
+        done = self._done(step, self.importance_exponent_frames)
+        start, end = self.importance_exponent_start, self.importance_exponent_end
+        return start + done * (end - start)
+
+    def _done(self, step: int, frames: int | None) -> float:
+        """The share (0 to 1) of a schedule that is behind after `step` steps."""
+        return min(1.0, step / max(1, self.steps(self.total_frames if frames is None else frames)))
 
 
 _CHOICES: dict[str, tuple[str, ...]] = {
     "preprocess": ("crop", "resize"),
     "network": ("nips2013", "nature2015"),
     "loss": ("squared", "huber"),
+    "lr_schedule": ("constant", "linear", "cosine"),
+    "epsilon_schedule": ("linear", "exponential"),
+    "save_replay": ("last", "every", "none"),
     "optimizer": ("adam", "rmsprop"),
     "autocast": ("none", "bf16", "auto"),
     "replay_compression": ("lz4", "none"),
@@ -218,11 +290,24 @@ _RANGES: dict[str, tuple[float, float]] = {
     "hidden_size": (1, _INF),
     "n_step": (1, 100),
     "gamma": (0, 1),
+    "num_atoms": (1, 1_001),
+    "v_min": (-1e9, 1e9),
+    "v_max": (-1e9, 1e9),
     "target_update_period": (0, _INF),
+    "target_update_rate": (1e-6, 1),
     "batch_size": (1, _INF),
     "updates_per_step": (1e-6, 1e3),
     "updates_per_call": (1, 10_000),
     "lr": (1e-12, 10),
+    "lr_end": (0, 10),
+    "lr_decay_frames": (1, _INF),
+    "max_gradient_norm": (1e-9, _INF),
+    "priority_exponent": (0, 10),
+    "importance_exponent_start": (0, 1),
+    "importance_exponent_end": (0, 1),
+    "importance_exponent_frames": (1, _INF),
+    "eval_period_frames": (0, _INF),
+    "eval_episodes": (1, 100_000),
     "optimizer_eps": (0, 1),
     "rmsprop_decay": (0, 1),
     "num_gpus_per_learner": (0, 64),
@@ -255,97 +340,3 @@ def check_option_names(names: Any) -> None:
     for name in names:
         if name not in known:
             raise UserError(f"{name}: no option of DQN{did_you_mean(name, known)}")
-
-
-def nips2013(**overrides: Any) -> DQNOptions:
-    """The 2013 paper to the letter.
-
-    Left open by the paper and chosen here: gamma, learning rate and RMSProp's constants (2015's;
-    the loss is a mean over the minibatch where 2015's code sums, and torch adds epsilon outside the
-    root where 2015's adds 0.01 inside, hence sqrt(0.01) / 32), the crop's offset, the number of
-    random frames before learning, the absence of no-op starts, and one environment.
-    """
-    skip = 3 if overrides.get("game") == "space_invaders" else 4
-    values: dict[str, Any] = dict(
-        num_envs_per_env_runner=1,
-        frame_skip=skip,
-        preprocess="crop",
-        max_pool=False,
-        noop_max=0,
-        fire_on_reset=False,
-        network="nips2013",
-        double=False,
-        dueling=False,
-        n_step=1,
-        loss="squared",
-        target_update_period=0,
-        batch_size=32,
-        updates_per_step=1.0,
-        updates_per_call=1,
-        overlap=False,
-        optimizer="rmsprop",
-        lr=2.5e-4,
-        optimizer_eps=0.1 / 32,
-        replay_capacity=1_000_000,
-        learning_starts=5_000,
-        epsilon_end=0.1,
-        epsilon_decay_frames=1_000_000,
-        total_frames=10_000_000,
-    )
-    return DQNOptions(**(values | overrides))
-
-
-def nature2015(**overrides: Any) -> DQNOptions:
-    """The 2015 paper: target network, clipped error, larger network, one update per four steps."""
-    values: dict[str, Any] = dict(
-        num_envs_per_env_runner=1,
-        frame_skip=4,
-        preprocess="resize",
-        max_pool=True,
-        noop_max=30,
-        fire_on_reset=False,
-        life_loss_terminal=True,
-        network="nature2015",
-        double=False,
-        dueling=False,
-        n_step=1,
-        loss="huber",
-        target_update_period=10_000,
-        updates_per_step=0.25,
-        updates_per_call=1,
-        overlap=False,
-        optimizer="rmsprop",
-        lr=2.5e-4,
-        optimizer_eps=0.1 / 32,
-        learning_starts=50_000,
-        epsilon_end=0.1,
-        epsilon_decay_frames=1_000_000,
-        total_frames=50_000_000,
-    )
-    return DQNOptions(**(values | overrides))
-
-
-def fast(**overrides: Any) -> DQNOptions:
-    """What learns soonest on a small machine: the 2013 network, double, dueling, 3-step, Adam."""
-    return DQNOptions(**overrides)
-
-
-PRESETS = {"fast": fast, "nips2013": nips2013, "nature2015": nature2015}
-
-
-def preset(name: str, **overrides: Any) -> DQNOptions:
-    """The options of a preset, some of them overridden.
-
-    Args:
-        name: `fast`, `nips2013` or `nature2015`.
-        **overrides: any options; some defaults depend on `game` (2013's frame skip).
-
-    Raises:
-        UserError: for an unknown preset, option or value, naming the nearest.
-    """
-    if name not in PRESETS:
-        raise UserError(
-            f"preset {name!r}: must be one of {', '.join(PRESETS)}{did_you_mean(name, PRESETS)}"
-        )
-    check_option_names(overrides)
-    return PRESETS[name](**overrides)

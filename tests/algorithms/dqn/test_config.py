@@ -77,7 +77,7 @@ def test_search_spaces_may_stand_where_values_do():
         (lambda c: c.framework("tf2"), "tf2"),
         (lambda c: c.training(train_batch_size_per_learner=8), "use batch_size"),
         (lambda c: setattr(c, "train_batch_size", 8), "use batch_size"),
-        (lambda c: setattr(c, "grad_clip", 8.0), "grad_clip: a setting of RLlib"),
+        (lambda c: setattr(c, "grad_clip", 8.0), "use max_gradient_norm"),
         (lambda c: c.training(gamma=2.0), "gamma 2.0"),
         (
             lambda c: c.api_stack(

@@ -4,7 +4,8 @@ import dataclasses
 
 import pytest
 
-from algorithms.dqn.options import PRESETS, DQNOptions, preset
+from algorithms.dqn.options import DQNOptions
+from algorithms.dqn.presets import PRESETS, preset
 from arcadia.errors import UserError
 
 
