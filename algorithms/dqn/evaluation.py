@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from ray.rllib.core import COMPONENT_LEARNER, COMPONENT_LEARNER_GROUP, COMPONENT_RL_MODULE
 from ray.rllib.core import DEFAULT_MODULE_ID as MODULE
 from ray.rllib.core.rl_module import RLModule
+from rich.console import Console
+from rich.table import Table
 
 from algorithms.dqn.config import DQNConfig
 from algorithms.dqn.networks import DQNModule
@@ -16,6 +19,9 @@ from algorithms.dqn.options import DQNOptions, check_option_names
 from algorithms.dqn.runner import DQNRunner
 from arcadia.errors import UserError
 from arcadia.runs import RunFolder
+
+if TYPE_CHECKING:
+    from arcadia.commands import EvaluateOptions
 
 _MODULE = Path(COMPONENT_LEARNER_GROUP) / COMPONENT_LEARNER / COMPONENT_RL_MODULE / MODULE
 
@@ -106,3 +112,44 @@ def play(runner: DQNRunner, num_episodes: int, epsilon: float | None) -> Scores:
     """
     episodes = runner.play_episodes(num_episodes, epsilon)
     return Scores(returns=[e.return_ for e in episodes], lengths=[e.length for e in episodes])
+
+
+def evaluate(run: RunFolder, command: EvaluateOptions) -> dict[str, Any]:
+    """`arcadia evaluate RUN`: the latest checkpoint and a random player, episode for episode."""
+    options = options_of(run)
+    seed = command.seed if command.seed is not None else 0
+    epsilon = options.epsilon_eval if command.epsilon is None else command.epsilon
+    num_envs = min(command.num_envs, command.episodes)
+    scores = {}
+    for player, chance in ((f"DQN, epsilon {epsilon:g}", epsilon), ("random", 1.0)):
+        runner = load_runner(run, num_envs=num_envs, seed=seed)
+        scores[player] = play(runner, command.episodes, chance)
+        runner.stop()
+    name = options.game or options.env
+    table = Table(title=f"{name}: {command.episodes} episodes each")
+    for column in ("player", "mean", "standard error", "best", "mean length"):
+        table.add_column(column, justify="left" if column == "player" else "right")
+    rows = []
+    for player, score in scores.items():
+        length = sum(score.lengths) / len(score.lengths)
+        rows.append([player, score.mean, score.standard_error, score.best, length])
+        table.add_row(player, *(f"{value:.2f}" for value in rows[-1][1:]))
+    Console().print(table)
+    policy, baseline = scores.values()
+    result = {
+        "run": run.uri,
+        "checkpoint_step": run.checkpoints()[-1],
+        "episodes": command.episodes,
+        "epsilon": epsilon,
+        "seed": seed,
+        "mean": policy.mean,
+        "standard_error": policy.standard_error,
+        "best": policy.best,
+        "returns": policy.returns,
+        "random_mean": baseline.mean,
+        "random_standard_error": baseline.standard_error,
+        "random_returns": baseline.returns,
+        "rows": rows,
+    }
+    run.write_json("evaluation.json", result)
+    return result

@@ -61,7 +61,9 @@ OTHER = {
     **dict(game="pong", env="CartPole-v1", replay_max_bytes=10**9, sticky_actions=0.25),
     **dict(preprocess="resize", network="nature2015", loss="squared", optimizer="rmsprop"),
     **dict(autocast="bf16", replay_compression="none", frames_are="emulated"),
-    **dict(num_gpus_per_learner=0.5),
+    **dict(num_gpus_per_learner=0.5, lr_schedule="cosine", lr_end=1e-5, lr_decay_frames=10**6),
+    **dict(max_gradient_norm=10.0, importance_exponent_frames=10**6),
+    **dict(save_replay="every", epsilon_schedule="exponential"),
 }
 
 

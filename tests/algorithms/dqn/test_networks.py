@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from algorithms.dqn.networks import DQNModule, QNetwork
+from algorithms.dqn.networks import DQNModule
+from algorithms.dqn.q_network import QNetwork
 
 
 def num_parameters(module: nn.Module) -> int:

@@ -1,0 +1,102 @@
+"""The Q-network: plain torch, without Ray, so that a trained policy plays anywhere.
+
+Mnih et al. 2013, section 4.1: 16 8x8 filters of stride 4, 32 4x4 filters of stride 2, 256 units,
+one output per action, rectifiers between, no padding. Mnih et al. 2015, Methods: 32 8x8/4, 64
+4x4/2, 64 3x3/1, 512. Dueling streams: Wang et al. 2016, equation 9.
+
+Shapes: B batch, A actions, K frames in a stack, C channels of a frame.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+# (filters, size, stride) of each convolution, then the width of the hidden layer.
+_CONVOLUTIONS: dict[str, tuple[tuple[tuple[int, int, int], ...], int]] = {
+    "nips2013": (((16, 8, 4), (32, 4, 2)), 256),
+    "nature2015": (((32, 8, 4), (64, 4, 2), (64, 3, 1)), 512),
+    # Pictures of a few cells a side, where the papers' strides would leave nothing.
+    "small": (((32, 3, 1), (64, 3, 1)), 256),
+}
+_BYTE = 1 / 255
+_SMALLEST_PICTURE = 36  # rows and columns the papers' convolutions need
+
+
+class QNetwork(nn.Module):
+    """Values of all actions.
+
+    Args:
+        observation_shape: `(K, H, W)` or `(K, C, H, W)` for stacked images (uint8), `(1, D)` for
+            vectors (float32).
+        num_actions: A.
+        network: `nips2013` or `nature2015`; images smaller than 36 pixels a side get 3x3 filters.
+        hidden_size: width of the two hidden layers for vectors.
+        dueling: separate value and advantage streams, joined as V + A - mean(A).
+    """
+
+    def __init__(
+        self,
+        observation_shape: tuple[int, ...],
+        num_actions: int,
+        *,
+        network: str = "nips2013",
+        hidden_size: int = 256,
+        dueling: bool = False,
+    ) -> None:
+        super().__init__()
+        self.is_image = len(observation_shape) >= 3
+        if self.is_image:
+            *planes, height, width = observation_shape
+            small = min(height, width) < _SMALLEST_PICTURE
+            layers, hidden = _CONVOLUTIONS["small" if small else network]
+            self.torso, self.num_features = _convolutions(math.prod(planes), height, width, layers)
+        else:
+            hidden = hidden_size
+            self.num_features = hidden_size
+            self.torso = nn.Sequential(
+                nn.Flatten(), nn.Linear(math.prod(observation_shape), hidden_size), nn.ReLU()
+            )
+        self.value = _head(self.num_features, hidden, 1) if dueling else None
+        self.advantage = _head(self.num_features, hidden, num_actions)
+
+    def forward(self, observation: Tensor) -> Tensor:
+        """Q-values (B, A) float32 of observations (B, *observation_shape), images as 0 to 255."""
+        if self.is_image:
+            # Frames of several channels are joined to K * C planes.
+            planes = observation.flatten(1, -3) if observation.dim() > 4 else observation
+            features = self.torso(planes * _BYTE)  # one pass from bytes to scaled floats
+        else:
+            features = self.torso(observation)
+        advantage = _values(self.advantage, features)
+        if self.value is None:
+            return advantage
+        return _values(self.value, features) + advantage - advantage.mean(dim=1, keepdim=True)
+
+
+def _convolutions(
+    planes: int, height: int, width: int, layers: tuple[tuple[int, int, int], ...]
+) -> tuple[nn.Sequential, int]:
+    """The convolutions with rectifiers, flattened, and how many features they end in."""
+    modules: list[nn.Module] = []
+    for filters, size, stride in layers:
+        modules += [nn.Conv2d(planes, filters, size, stride), nn.ReLU()]
+        planes = filters
+        height, width = (height - size) // stride + 1, (width - size) // stride + 1
+    return nn.Sequential(*modules, nn.Flatten()), planes * height * width
+
+
+def _head(features: int, hidden: int, outputs: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(features, hidden), nn.ReLU(), nn.Linear(hidden, outputs))
+
+
+def _values(head: nn.Sequential, features: Tensor) -> Tensor:
+    """A head's outputs, the last layer always in float32.
+
+    The actions' values often differ by less than bfloat16 resolves (1/128 at 1).
+    """
+    hidden = head[:-1](features)
+    with torch.autocast(hidden.device.type, enabled=False):
+        return head[-1](hidden.float())
