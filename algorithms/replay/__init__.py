@@ -3,5 +3,6 @@
 from algorithms.replay.codec import FrameCodec
 from algorithms.replay.fragment import Fragment, RecordFlag
 from algorithms.replay.frame_replay import Batch, FrameReplay
+from algorithms.replay.prioritized import PrioritizedReplay
 
-__all__ = ["Batch", "Fragment", "FrameCodec", "FrameReplay", "RecordFlag"]
+__all__ = ["Batch", "Fragment", "FrameCodec", "FrameReplay", "PrioritizedReplay", "RecordFlag"]

@@ -145,11 +145,17 @@ class FrameArena:
             number += num_frames
         return spans
 
-    def get_state(self) -> dict[str, Any]:
-        """Positions of the frames and a copy of their bytes, as arrays and ints."""
+    def get_state(self, *, copy: bool = True) -> dict[str, Any]:
+        """Positions of the frames and their bytes by chunk, as arrays, lists of arrays and ints.
+
+        Args:
+            copy: Whether to copy the bytes; else they are views, valid until the next `append` or
+                `evict`.
+        """
         slots = np.arange(self.tail, self.head) % self.capacity
-        live = [
-            self._chunks[chunk][offset : offset + length] for chunk, offset, length in self._spans()
+        frames = [
+            np.frombuffer(self._chunks[chunk], np.uint8, length, offset)
+            for chunk, offset, length in self._spans()
         ]
         return {
             "tail": self.tail,
@@ -158,7 +164,7 @@ class FrameArena:
             "write_offset": self._write_offset,
             "position": self._position[slots],
             "size": self._size[slots],
-            "frames": np.frombuffer(b"".join(live), dtype=np.uint8),
+            "frames": [span.copy() for span in frames] if copy else frames,
         }
 
     def set_state(self, state: dict[str, Any]) -> None:
@@ -182,10 +188,8 @@ class FrameArena:
         if self._write_chunk >= 0:
             self._num_frames.setdefault(self._write_chunk, 0)
         self._chunks = {number: self._new_chunk() for number in self._num_frames}
-        source, start = state["frames"].data, 0
-        for chunk, offset, length in self._spans():
-            self._chunks[chunk][offset : offset + length] = source[start : start + length]
-            start += length
+        for (chunk, offset, length), frames in zip(self._spans(), state["frames"], strict=True):
+            self._chunks[chunk][offset : offset + length] = frames.data
 
     def _new_chunk(self) -> memoryview:
         return np.empty(self.chunk_bytes, dtype=np.uint8).data

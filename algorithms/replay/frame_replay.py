@@ -5,6 +5,7 @@ section 4 and algorithm 1: the last N transitions, minibatches drawn uniformly. 
 once and compressed; stacks and n-step returns are put together when sampled.
 """
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,9 @@ from numpy.typing import DTypeLike
 from algorithms.replay.codec import Compression, FrameCodec
 from algorithms.replay.fragment import Fragment
 from algorithms.replay.records import MAX_DEPTH
+from algorithms.replay.shard_files import read_state, write_state
 from algorithms.replay.store import FrameStore
+from arcadia.errors import UserError
 
 _ENUMERATION_BLOCK = 1 << 16
 
@@ -36,6 +39,8 @@ class Batch:
     """Like `s_tm1`, m steps later."""
     id: np.ndarray
     """`(B,)` int64, ids of the first records."""
+    weight: np.ndarray
+    """`(B,)` float32, what the row's loss is multiplied by: 1 where rows are drawn uniformly."""
 
 
 class FrameReplay:
@@ -104,9 +109,15 @@ class FrameReplay:
             codec=self.codec,
             max_bytes=max_bytes,
             least_num_records=stack + n_step,
+            extra_nbytes=self._extra_nbytes(capacity),
         )
         self._records = self._store.records
         self._rng = rng
+
+    @staticmethod
+    def _extra_nbytes(capacity: int) -> int:
+        """Bytes that a kind of replay holds besides records and frames."""
+        return 0
 
     def __len__(self) -> int:
         """Held records that have an action, whether or not their window has come."""
@@ -200,15 +211,20 @@ class FrameReplay:
             num_drawn += num_to_draw
             num_to_draw *= 2
         if len(accepted) < batch_size:
-            valid = self.valid_ids()
-            if not len(valid):
-                raise ValueError(
-                    f"no valid transition to sample among {len(self)} held: "
-                    f"stack {self.stack} and n_step {self.n_step} need more records in a row"
-                )
+            valid = self._list_valid_ids()
             rest = self._rng.integers(0, len(valid), batch_size - len(accepted))
             accepted = np.concatenate([accepted, valid[rest]])
         return accepted[:batch_size]
+
+    def _list_valid_ids(self) -> np.ndarray:
+        """As `valid_ids`, of which there must be some."""
+        valid = self.valid_ids()
+        if not len(valid):
+            raise ValueError(
+                f"no valid transition to sample among {len(self)} held: "
+                f"stack {self.stack} and n_step {self.n_step} need more records in a row"
+            )
+        return valid
 
     def gather(self, ids: np.ndarray) -> Batch:
         """Puts transitions together.
@@ -241,6 +257,7 @@ class FrameReplay:
             discount_t=discount.astype(np.float32),
             s_t=s_t,
             id=ids,
+            weight=np.ones(len(ids), dtype=np.float32),
         )
 
     def _states(self, *planes: np.ndarray) -> list[np.ndarray]:
@@ -252,11 +269,15 @@ class FrameReplay:
         self._store.decode(needed[num_blank:], frames[num_blank:])
         return [frames[part] for part in np.split(rows, len(planes))]
 
-    def get_state(self) -> dict[str, Any]:
-        """Everything held, as nested dicts of arrays, ints and strings. Copies the frames."""
+    def get_state(self, *, copy: bool = True) -> dict[str, Any]:
+        """Everything held, as nested dicts and lists of arrays, ints, floats and strings.
+
+        Args:
+            copy: Whether to copy what is large; else it is views, valid until the next `add`.
+        """
         return {
             "stack": self.stack,
-            "store": self._store.get_state(),
+            "store": self._store.get_state(copy=copy),
             "rng": self._rng.bit_generator.state,
         }
 
@@ -276,3 +297,28 @@ class FrameReplay:
             )
         self._store.set_state(state["store"])
         self._rng.bit_generator.state = state["rng"]
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Writes the state to a folder, without a copy of the frames in memory.
+
+        Raises:
+            UserError: If the folder holds a saved state already.
+            OSError: If the disk is full, or the folder cannot be written.
+        """
+        write_state(self.get_state(copy=False), folder)
+
+    def restore(self, folder: str | os.PathLike[str]) -> None:
+        """Takes up the state that `save` wrote; for that time it is in memory twice.
+
+        Raises:
+            UserError: If a file is missing, damaged or foreign, or `set_state` refuses the state;
+                this replay is as before then.
+            OSError: If a file cannot be read.
+        """
+        state = read_state(folder)
+        if "store" not in state:
+            raise UserError(f"{folder}: holds a state, but not a replay's; give the folder of one")
+        try:
+            self.set_state(state)
+        except ValueError as error:
+            raise UserError(f"{folder}: {error}; make the replay as the saved one was") from error

@@ -32,9 +32,10 @@ class Windows(NamedTuple):
     """The n-step windows that begin at B records."""
 
     whole: np.ndarray
-    """`(B,)` bool, whether all records of the window are there; else its row means nothing."""
+    """`(B,)` bool, whether all records of the window are there; else only `last` means anything."""
     last: np.ndarray
-    """`(B,)` int64, id of the record after the window."""
+    """`(B,)` int64, id of the record after the window; where that is not there, of the record after
+    which the window breaks off."""
     num_steps: np.ndarray
     """`(B,)` int64 in `[1, n_step]`."""
     terminated: np.ndarray
@@ -164,6 +165,14 @@ class RecordRing:
     def actions(self, ids: np.ndarray) -> np.ndarray:
         """Actions of live records, int32."""
         return self._action[ids % self.capacity]
+
+    def have_actions(self, ids: np.ndarray) -> np.ndarray:
+        """Whether live records have an action, bool."""
+        return (self._flags[ids % self.capacity] & _FINAL) == 0
+
+    def are_newest(self, ids: np.ndarray) -> np.ndarray:
+        """Whether live records are the last of their streams, so that others may follow, bool."""
+        return np.isin(ids, [id_ for id_, _ in self._last.values()])
 
     def stacks(self, ids: np.ndarray, stack: int) -> tuple[np.ndarray, np.ndarray]:
         """Finds the records whose frames make a stack.

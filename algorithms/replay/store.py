@@ -22,23 +22,32 @@ class FrameStore:
         codec: Encodes the frames of the fragments that are added.
         max_bytes: Ceiling on `nbytes`, or none.
         least_num_records: How many records must fit under `max_bytes`.
+        extra_nbytes: Bytes that the owner holds besides, which count in `nbytes`.
 
     Raises:
         ValueError: If `capacity` is out of range or `max_bytes` holds too little.
     """
 
     def __init__(
-        self, *, capacity: int, codec: FrameCodec, max_bytes: int | None, least_num_records: int
+        self,
+        *,
+        capacity: int,
+        codec: FrameCodec,
+        max_bytes: int | None,
+        least_num_records: int,
+        extra_nbytes: int = 0,
     ) -> None:
         if not 1 <= capacity < 1 << 32:
             raise ValueError(f"capacity {capacity}: must be in [1, 2**32)")
         self.capacity = capacity
         self.codec = codec
         self.max_bytes = max_bytes
+        self._extra_nbytes = extra_nbytes
         longest = codec.max_encoded_nbytes
         chunk_bytes = min(CHUNK_BYTES, capacity // _LEAST_NUM_CHUNKS * longest)
         if max_bytes is not None:
             metadata = RecordRing.metadata_nbytes(capacity) + FrameArena.metadata_nbytes(capacity)
+            metadata += extra_nbytes
             least = metadata + STREAM_OVERHEAD_BYTES
             least += least_num_records * (longest + CHUNK_OVERHEAD_BYTES)
             if max_bytes < least:
@@ -58,7 +67,7 @@ class FrameStore:
 
         Arrays count in full, though the system gives their pages only as slots are filled.
         """
-        return self.records.nbytes + self._arena.nbytes
+        return self.records.nbytes + self._arena.nbytes + self._extra_nbytes
 
     def add(self, fragment: Fragment) -> None:
         """Appends records, evicting the oldest ones.
@@ -135,12 +144,16 @@ class FrameStore:
         """
         self.codec.decode_many(self._arena.read(ids), out)
 
-    def get_state(self) -> dict[str, Any]:
-        """Everything held, as nested dicts of arrays, ints and strings. Copies the frames."""
+    def get_state(self, *, copy: bool = True) -> dict[str, Any]:
+        """Everything held, as nested dicts and lists of arrays, ints and strings.
+
+        Args:
+            copy: Whether to copy the frames; else they are views, valid until the next `add`.
+        """
         return {
             "layout": self._layout(),
             "records": self.records.get_state(),
-            "arena": self._arena.get_state(),
+            "arena": self._arena.get_state(copy=copy),
         }
 
     def set_state(self, state: dict[str, Any]) -> None:
@@ -156,12 +169,13 @@ class FrameStore:
                 )
         self.records.set_state(state["records"])
         self._arena.set_state(state["arena"])
+        self._hold_ceiling(opening=False)  # its owner may have held fewer bytes besides
 
     def _layout(self) -> dict[str, Any]:
         """What a state must have in common with the store that takes it up."""
         return {
             "capacity": self.capacity,
-            "frame_shape": self.codec.shape,
+            "frame_shape": list(self.codec.shape),
             "frame_dtype": self.codec.dtype.str,
             "compression": self.codec.compression,
             "max_bytes": -1 if self.max_bytes is None else self.max_bytes,
