@@ -6,11 +6,15 @@ learner updates; the runner acts with the learner's own network, so no weights a
 
 from __future__ import annotations
 
+import os
+import tempfile
 import time
 from collections import deque
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pyarrow.fs import FileSystem, FileType, LocalFileSystem, copy_files
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.core import DEFAULT_MODULE_ID
@@ -21,8 +25,9 @@ from algorithms.dqn.episodes import SCORES, Episode, log_episodes
 from algorithms.dqn.held_out import collect_held_out_states
 from algorithms.dqn.learner import DQNLearner
 from algorithms.dqn.runner import DQNRunner
-from algorithms.replay import FrameReplay
+from algorithms.replay import FrameReplay, PrioritizedReplay
 
+_REPLAY = "replay"  # folder of the replay's files in a checkpoint
 _HELD_OUT_BATCH = 128  # states a forward pass, so that many states need little memory
 
 
@@ -60,7 +65,7 @@ class DQN(Algorithm):
         self.runner.use_module(self.learner.dqn_module)
         seed = self.config.seed
         self._replay_rng = np.random.default_rng(None if seed is None else [seed, 1])
-        self.replay = FrameReplay(
+        arguments: dict[str, Any] = dict(
             capacity=self.options.replay_capacity,
             frame_shape=self.runner.frames.frame_shape,
             frame_dtype=self.runner.frames.frame_dtype,
@@ -72,6 +77,12 @@ class DQN(Algorithm):
             max_bytes=self.options.replay_max_bytes,
             rng=self._replay_rng,
         )
+        self.replay: FrameReplay
+        if self.options.prioritized:
+            exponent = self.options.priority_exponent
+            self.replay = PrioritizedReplay(**arguments, priority_exponent=exponent)
+        else:
+            self.replay = FrameReplay(**arguments)
         self.held_out = collect_held_out_states(self.config)
         self.num_env_steps = 0
         self._updates_owed = 0.0
@@ -129,26 +140,72 @@ class DQN(Algorithm):
             greatest.append(values.max(axis=1))
         return float(np.concatenate(greatest).mean())
 
+    def save_to_path(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        replay: bool | None = None,
+        **kwargs: Any,
+    ) -> str:
+        """Saves all of the algorithm's state, and the replay in the folder's `replay`.
+
+        Args:
+            path: A folder or an address; None: a new temporary folder.
+            replay: Whether to save the replay too; None: unless `save_replay` is "none".
+            **kwargs: RLlib's.
+
+        Returns:
+            The path.
+        """
+        path = super().save_to_path(None if path is None else os.fspath(path), **kwargs)
+        if self.options.save_replay != "none" if replay is None else replay:
+            filesystem, root = _filesystem_of(path, kwargs.get("filesystem"))
+            with tempfile.TemporaryDirectory() as folder:
+                local = isinstance(filesystem, LocalFileSystem)
+                self.replay.save(Path(root, _REPLAY) if local else Path(folder, _REPLAY))
+                if not local:
+                    copy_files(folder, root, destination_filesystem=filesystem)
+        return path
+
+    def restore_from_path(self, path: str | os.PathLike[str], *args: Any, **kwargs: Any) -> None:
+        """Takes up what `save_to_path` saved, and goes on as the one who saved would have.
+
+        Without a saved replay the replay stays as it is, and an empty one fills before learning
+        goes on.
+        """
+        super().restore_from_path(os.fspath(path), *args, **kwargs)
+        filesystem, root = _filesystem_of(os.fspath(path), kwargs.get("filesystem"))
+        if filesystem.get_file_info(f"{root}/{_REPLAY}").type == FileType.Directory:
+            with tempfile.TemporaryDirectory() as folder:
+                if not isinstance(filesystem, LocalFileSystem):
+                    copy_files(root, folder, source_filesystem=filesystem)
+                    root = folder
+                self.replay.restore(Path(root, _REPLAY))
+
     def get_state(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """RLlib's state and this algorithm's counters."""
+        """RLlib's state, this algorithm's counters and the held-out states; not the replay, which
+        `save_to_path` keeps in files of its own."""
         return super().get_state(*args, **kwargs) | {
             "dqn": {
                 "num_env_steps": self.num_env_steps,
                 "updates_owed": self._updates_owed,
                 "recent_episodes": list(self._recent),
                 "replay_rng": self._replay_rng.bit_generator.state,
+                "held_out": self.held_out,
             }
         }
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Restores what `get_state` gave. The replay fills anew before learning goes on."""
+        """Restores what `get_state` gave."""
         super().set_state(state)
         if own := state.get("dqn"):
             self.num_env_steps = own["num_env_steps"]
             self.runner.num_env_steps_sampled_lifetime = self.num_env_steps
             self._updates_owed = own["updates_owed"]
+            self._recent.clear()
             self._recent.extend(own["recent_episodes"])
             self._replay_rng.bit_generator.state = own["replay_rng"]
+            self.held_out = own["held_out"]
 
     def _may_learn(self) -> bool:
         """Whether the replay holds enough: `learning_starts` frames, or all it ever will."""
@@ -159,13 +216,19 @@ class DQN(Algorithm):
 
     def _learn(self) -> list[dict[str, float]]:
         """Makes the updates owed, in whole calls of `updates_per_call` minibatches."""
-        per_call = self.options.updates_per_call
+        options, replay = self.options, self.replay
+        per_call, lr = options.updates_per_call, options.learning_rate(self.num_env_steps)
         results = []
         if not self._may_learn():  # after a restore, updates may be owed before frames are there
             return results
         while self._updates_owed >= per_call:
-            batch = self.replay.sample(per_call * self.options.batch_size)
-            results.append(self.learner.update_minibatches(batch, per_call))
+            if isinstance(replay, PrioritizedReplay):
+                replay.importance_exponent = options.importance_exponent(self.num_env_steps)
+            batch = replay.sample(per_call * options.batch_size)
+            metrics, errors = self.learner.update_minibatches(batch, per_call, lr)
+            if isinstance(replay, PrioritizedReplay):
+                replay.update_priorities(batch.id, errors)
+            results.append(metrics)
             self._updates_owed -= per_call
         return results
 
@@ -181,7 +244,7 @@ class DQN(Algorithm):
         log((ENV_RUNNER_RESULTS, "epsilon"), self.runner.epsilon, window=1)
         log((ENV_RUNNER_RESULTS, "env_steps_per_s"), steps / seconds, window=1)
         learner = (LEARNER_RESULTS, DEFAULT_MODULE_ID)
-        for name in ("loss", "td_error_abs", "q") if learned else ():
+        for name in learned[0].keys() - {"num_updates"} if learned else ():
             log((*learner, name), float(np.mean([r[name] for r in learned])), window=1)
         log((*learner, "num_updates"), self.num_updates, window=1)
         log((*learner, "updates_per_s"), updates / seconds, window=1)
@@ -189,3 +252,12 @@ class DQN(Algorithm):
             log((*learner, "held_out_max_q"), self.held_out_max_q(), window=1)
         log(("replay", "num_transitions"), len(self.replay), window=1)
         log(("replay", "num_bytes"), self.replay.nbytes, window=1)
+
+
+def _filesystem_of(path: str, filesystem: FileSystem | None) -> tuple[FileSystem, str]:
+    """A file system and the path in it, of a path in `filesystem`, or else a path or address."""
+    if filesystem is not None:
+        return filesystem, path
+    if "://" not in path:
+        return LocalFileSystem(), os.path.abspath(path)
+    return FileSystem.from_uri(path)

@@ -15,6 +15,10 @@ from algorithms.dqn.presets import preset
 from algorithms.envs import check_env, check_game
 from arcadia.errors import UserError, did_you_mean
 
+# In evaluations during training: the 2015 paper's five minutes of play, and episodes side by side.
+_EVALUATION_FRAMES = 18_000
+_EVALUATION_ENVS = 32
+
 _RLLIB_TRAINING = tuple(inspect.signature(AlgorithmConfig.training).parameters)[1:]
 
 # RLlib settings that this algorithm has its own word for, or does not take: never ignored.
@@ -134,7 +138,24 @@ class DQNConfig(AlgorithmConfig):
         for name in _INSTEAD:
             if getattr(self, name, None) != getattr(default, name, None):
                 raise UserError(_refusal(name))
+        self._evaluate_periodically(options)
         super().validate()
+
+    def _evaluate_periodically(self, options: DQNOptions) -> None:
+        """Makes RLlib evaluate as the options ask, unless `evaluation()` was called for more."""
+        if self.evaluation_interval is not None or options.eval_period_frames == 0:
+            return
+        period = options.steps(options.eval_period_frames)
+        cut = min(options.max_episode_frames, _EVALUATION_FRAMES)
+        self.evaluation(
+            evaluation_interval=max(1, round(period / options.steps_per_iteration)),
+            evaluation_duration=options.eval_episodes,
+            evaluation_duration_unit="episodes",
+            evaluation_config=type(self).overrides(
+                num_envs_per_env_runner=min(options.eval_episodes, _EVALUATION_ENVS),
+                max_episode_frames=cut,
+            ),
+        )
 
     def get_default_rl_module_spec(self) -> RLModuleSpec:
         """The Q-network's module."""

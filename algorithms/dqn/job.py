@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,8 +20,15 @@ if TYPE_CHECKING:
     from arcadia.commands import EvaluateOptions, WatchOptions
     from arcadia.report import Report
 
-# What may differ when a run goes on: how long it goes and how often it speaks.
-_MAY_CHANGE = ("total_frames", "steps_per_iteration", "num_gpus_per_learner")
+# What may differ when a run goes on: how long it goes, where, and what is kept and said of it.
+_MAY_CHANGE = (
+    "total_frames",
+    "steps_per_iteration",
+    "num_gpus_per_learner",
+    "save_replay",
+    "eval_period_frames",
+    "eval_episodes",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,11 +97,11 @@ def _refuse_contradictions(command: TrainOptions, default: TrainOptions, run: Ru
         raise UserError(f"seed {command.seed}: the run was made with seed {run.seed}")
 
 
-def evaluate(run: RunFolder, command: EvaluateOptions) -> dict[str, Any]:
-    """`arcadia evaluate RUN`: the latest checkpoint and a random player, episode for episode."""
-    from algorithms.dqn.evaluation import evaluate
+def evaluate(runs: Sequence[RunFolder], command: EvaluateOptions) -> dict[str, Any]:
+    """`arcadia evaluate RUN [RUN ...]`: policies and a random player, beside the paper's table."""
+    from algorithms.dqn.evaluate import evaluate
 
-    return evaluate(run, command)
+    return evaluate(runs, command)
 
 
 def watch(run: RunFolder, command: WatchOptions) -> dict[str, Any]:

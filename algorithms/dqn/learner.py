@@ -7,14 +7,16 @@ instead; building, devices, optimizers, state and DDP stay RLlib's.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.core.learner.torch.torch_learner import TorchLearner
 from torch import Tensor
 
-from algorithms.dqn.losses import LOSSES, q_learning_td
+from algorithms.dqn.losses import LOSSES, categorical_q_learning, q_learning_td
 from algorithms.dqn.networks import DQNModule
 
 if TYPE_CHECKING:
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from algorithms.dqn.config import DQNConfig
     from algorithms.replay import Batch
 
-_FIELDS = ("s_tm1", "a_tm1", "r_t", "discount_t", "s_t")
+_FIELDS = ("s_tm1", "a_tm1", "r_t", "discount_t", "s_t", "weight")
 
 
 class DQNLearner(TorchLearner):
@@ -75,16 +77,25 @@ class DQNLearner(TorchLearner):
             module_id=module_id, optimizer=optimizer, params=params, lr_or_lr_schedule=options.lr
         )
 
-    def update_minibatches(self, batch: Batch, num_minibatches: int) -> dict[str, float]:
+    def update_minibatches(
+        self, batch: Batch, num_minibatches: int, lr: float | None = None
+    ) -> tuple[dict[str, float], np.ndarray]:
         """Makes `num_minibatches` updates, one after another, from equal parts of `batch`.
 
         Args:
-            batch: num_minibatches * M transitions.
+            batch: num_minibatches * M transitions; each counts by its `weight`.
             num_minibatches: how many updates.
+            lr: the learning rate from now on; None: as it is.
 
         Returns:
-            Means over the call: `loss`, `td_error_abs` (|target - prediction|), `q` (value of the
-            actions taken); and `num_updates`, made since the learner was built or restored.
+            Means over the call: `loss`, `td_error_abs` (|target - prediction| of the mean returns),
+            `q` (value of the actions taken) and, where gradients are clipped, `grad_norm` before
+            it; and `lr` and `num_updates`, made since the learner was built or restored.
+            (num_minibatches * M,) float32, how wrong the value of each transition was, at least 0:
+            |target - prediction|, with several atoms the divergence from the target.
+
+        Raises:
+            FloatingPointError: the loss is no finite number any more.
         """
         options = self.config.options
         module = self.module[DEFAULT_MODULE_ID]
@@ -96,31 +107,46 @@ class DQNLearner(TorchLearner):
                 name: t.pin_memory().to(self._device, non_blocking=True)
                 for name, t in tensors.items()
             }
+        if lr is not None:
+            for group in optimizer.param_groups:
+                group["lr"] = lr
         chunks = {name: t.chunk(num_minibatches) for name, t in tensors.items()}
-        totals = torch.zeros(3, device=self._device)
+        totals = torch.zeros(4, device=self._device)
+        errors, grad_norm = [], totals.new_zeros(())
         for i in range(num_minibatches):
             minibatch = {name: parts[i] for name, parts in chunks.items()}
             with torch.autocast(self._device_type, torch.bfloat16, enabled=self._autocast):
                 values = module.forward_train(minibatch)
-            td_error, q = self._td_error(minibatch, values)
-            loss = LOSSES[options.loss](td_error).mean()
+            losses, error, td_error = self._losses(minibatch, values)
+            loss = (minibatch["weight"] * losses).mean()
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
+            if options.max_gradient_norm is not None:
+                grad_norm = torch.nn.utils.clip_grad_norm_(
+                    self.dqn_module.online.parameters(), options.max_gradient_norm
+                )
             optimizer.step()
             self.num_updates += 1
             if options.target_update_period and (
                 self.num_updates % options.target_update_period == 0
             ):
-                self.dqn_module.update_target()
+                self.dqn_module.update_target(options.target_update_rate)
             with torch.no_grad():
-                totals += torch.stack([loss, td_error.abs().mean(), q.mean()])
-        loss, td_error_abs, q = (totals / num_minibatches).tolist()
-        return {
-            "loss": loss,
-            "td_error_abs": td_error_abs,
-            "q": q,
-            "num_updates": self.num_updates,
-        }
+                q = values["q_tm1"].gather(1, minibatch["a_tm1"].unsqueeze(1))
+                totals += torch.stack([loss, td_error.abs().mean(), q.mean(), grad_norm])
+                errors.append(error)
+        # One copy back a call: each waits for the device.
+        done = torch.cat([totals / num_minibatches, *errors]).cpu().numpy()
+        metrics = dict(zip(("loss", "td_error_abs", "q", "grad_norm"), done.tolist(), strict=False))
+        if not math.isfinite(metrics["loss"]):
+            raise FloatingPointError(
+                f"the loss is {metrics['loss']} after {self.num_updates} updates: lower lr, or set "
+                "max_gradient_norm"
+            )
+        if options.max_gradient_norm is None:
+            del metrics["grad_norm"]
+        rate = float(optimizer.param_groups[0]["lr"])
+        return metrics | {"lr": rate, "num_updates": self.num_updates}, done[len(totals) :]
 
     def compute_loss_for_module(
         self,
@@ -131,15 +157,26 @@ class DQNLearner(TorchLearner):
         fwd_out: dict[str, Any],
     ) -> Tensor:
         """The same loss, for RLlib's own `update`."""
-        td_error, _ = self._td_error(batch, fwd_out)
-        return LOSSES[self.config.options.loss](td_error).mean()
+        losses, _, _ = self._losses(batch, fwd_out)
+        return losses.mean() if "weight" not in batch else (batch["weight"] * losses).mean()
 
-    @staticmethod
-    def _td_error(batch: dict[str, Tensor], values: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        td_error = q_learning_td(
-            a_tm1=batch["a_tm1"], r_t=batch["r_t"], discount_t=batch["discount_t"], **values
+    def _losses(
+        self, batch: dict[str, Tensor], values: dict[str, Tensor]
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Of each example: the loss, how wrong its value was, and the temporal-difference error."""
+        taken = {name: batch[name] for name in ("a_tm1", "r_t", "discount_t")}
+        means = {name: values[name] for name in ("q_tm1", "q_t_value", "q_t_selector")}
+        td_error = q_learning_td(**taken, **means)
+        if "logits_tm1" not in values:
+            return LOSSES[self.config.options.loss](td_error), td_error.detach().abs(), td_error
+        losses, divergence = categorical_q_learning(
+            **taken,
+            logits_tm1=values["logits_tm1"],
+            logits_t_value=values["logits_t_value"],
+            q_t_selector=values["q_t_selector"],
+            support=self.dqn_module.online.support,
         )
-        return td_error, values["q_tm1"].detach().gather(1, batch["a_tm1"].unsqueeze(1))
+        return losses, divergence, td_error
 
     def get_state(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """RLlib's state and the number of updates, on which the target network's copies hang."""

@@ -12,11 +12,13 @@ from torch import Tensor
 
 from algorithms.dqn.q_network import QNetwork
 
+_ARGUMENTS = ("network", "hidden_size", "dueling", "num_atoms", "v_min", "v_max")
+
 
 class DQNModule(TorchRLModule, InferenceOnlyAPI):
     """The Q-network and, on a learner whose options ask for one, its target network.
 
-    `model_config` holds `network`, `hidden_size`, `dueling`, `double` and `use_target`.
+    `model_config` holds the `QNetwork`'s keyword arguments, `double` and `use_target`.
     """
 
     def setup(self) -> None:
@@ -28,9 +30,7 @@ class DQNModule(TorchRLModule, InferenceOnlyAPI):
             return QNetwork(
                 self.observation_space.shape,  # type: ignore[arg-type, union-attr]
                 int(self.action_space.n),  # type: ignore[union-attr]
-                network=config["network"],
-                hidden_size=config["hidden_size"],
-                dueling=config["dueling"],
+                **{name: config[name] for name in _ARGUMENTS if name in config},
             )
 
         self.online = build()
@@ -42,10 +42,20 @@ class DQNModule(TorchRLModule, InferenceOnlyAPI):
         """Names what acting does not need."""
         return ["target"]
 
-    def update_target(self) -> None:
-        """Copies the online network to the target network; nothing to do without one."""
-        if (target := getattr(self, "target", None)) is not None:
+    @torch.no_grad()
+    def update_target(self, rate: float = 1.0) -> None:
+        """Moves the target network to the online one; nothing to do without one.
+
+        Args:
+            rate: Share of the way, above 0, to 1 (a copy); small ones make a Polyak average.
+        """
+        if (target := getattr(self, "target", None)) is None:
+            return
+        if rate == 1.0:
             target.load_state_dict(self.online.state_dict())
+        else:
+            for ours, theirs in zip(target.parameters(), self.online.parameters(), strict=True):
+                ours.lerp_(theirs, rate)
 
     @torch.no_grad()
     def q_values(self, observation: Tensor) -> Tensor:
@@ -62,14 +72,22 @@ class DQNModule(TorchRLModule, InferenceOnlyAPI):
 
         Returns:
             `q_tm1` (B, A) with gradients; `q_t_value` (B, A), the values bootstrapped from;
-            `q_t_selector` (B, A), the values that choose the action bootstrapped from.
+            `q_t_selector` (B, A), the values that choose the action bootstrapped from. With several
+            atoms also `logits_tm1` (B, A, Z) with gradients, which `q_tm1` then has none of, and
+            `logits_t_value` (B, A, Z).
         """
-        with torch.no_grad():
-            bootstrap = getattr(self, "target", self.online)
-            q_t_value = bootstrap(batch["s_t"])
-            q_t_selector = self.online(batch["s_t"]) if self.double else q_t_value
-        return {
-            "q_tm1": self.online(batch["s_tm1"]),
-            "q_t_value": q_t_value,
-            "q_t_selector": q_t_selector,
-        }
+        bootstrap = getattr(self, "target", self.online)
+        if self.online.num_atoms == 1:
+            with torch.no_grad():
+                q_t_value = bootstrap(batch["s_t"])
+                q_t_selector = self.online(batch["s_t"]) if self.double else q_t_value
+            values = {"q_tm1": self.online(batch["s_tm1"])}
+        else:
+            logits_tm1 = self.online.outputs(batch["s_tm1"])
+            with torch.no_grad():
+                logits_t_value = bootstrap.outputs(batch["s_t"])
+                q_t_value = self.online.mean(logits_t_value)
+                q_t_selector = self.online(batch["s_t"]) if self.double else q_t_value
+                q_tm1 = self.online.mean(logits_tm1)
+            values = {"q_tm1": q_tm1, "logits_tm1": logits_tm1, "logits_t_value": logits_t_value}
+        return values | {"q_t_value": q_t_value, "q_t_selector": q_t_selector}

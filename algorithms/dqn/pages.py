@@ -8,7 +8,7 @@ import numpy as np
 
 from algorithms.dqn.evaluation import options_of
 from algorithms.dqn.options import DQNOptions
-from algorithms.dqn.paper_scores import TABLE_1
+from algorithms.dqn.paper_scores import BESTS
 from arcadia.report import Report
 from arcadia.runs import RunFolder
 from arcadia.telemetry import read_scalars
@@ -65,15 +65,17 @@ def _scores(report: Report, run: RunFolder, options: DQNOptions) -> None:
         return
     result = run.read_json("evaluation.json")
     rows = [[*row[:4]] for row in result["rows"]]
-    for player, score in TABLE_1.get(options.game or "", {}).items():
-        rows.append([f"{player} (2013, table 1)", score, None, None])
-    report.table(
-        "Scores",
-        ["player", "mean", "standard error", "best"],
-        rows,
-        f"{result['episodes']} whole episodes each after {result['checkpoint_step']:,} steps, in "
-        "the game's own points.",
+    for player, score in result["paper"].items():
+        scores = [None, None, score] if player in BESTS else [score, None, None]
+        rows.append([f"{player} (2013, table 1)", *scores])
+    caption = (
+        f"After {result['checkpoint_step']:,} steps, in the game's own points: {result['played']}."
     )
+    if (percent := result["human_normalized_percent"]) is not None:
+        caption += (
+            f" Human-normalised: {percent:.1f} %, where the table's Random is 0 and its Human 100."
+        )
+    report.table("Scores", ["player", "mean", "standard error", "best"], rows, caption)
 
 
 def _curves(

@@ -2,9 +2,10 @@
 
 Mnih et al. 2013, section 4.1: 16 8x8 filters of stride 4, 32 4x4 filters of stride 2, 256 units,
 one output per action, rectifiers between, no padding. Mnih et al. 2015, Methods: 32 8x8/4, 64
-4x4/2, 64 3x3/1, 512. Dueling streams: Wang et al. 2016, equation 9.
+4x4/2, 64 3x3/1, 512. Dueling streams: Wang et al. 2016, equation 9. Distributions of returns: C51,
+Bellemare et al. 2017, section 4; with dueling streams for each atom, Hessel et al. 2018.
 
-Shapes: B batch, A actions, K frames in a stack, C channels of a frame.
+Shapes: B batch, A actions, Z atoms, K frames in a stack, C channels of a frame.
 """
 
 from __future__ import annotations
@@ -35,7 +36,13 @@ class QNetwork(nn.Module):
         network: `nips2013` or `nature2015`; images smaller than 36 pixels a side get 3x3 filters.
         hidden_size: width of the two hidden layers for vectors.
         dueling: separate value and advantage streams, joined as V + A - mean(A).
+        num_atoms: Z; 1 learns the mean return alone.
+        v_min: return of the lowest of several atoms.
+        v_max: return of the highest.
     """
+
+    support: Tensor
+    """(Z,) float32, the atoms' returns; of several atoms only."""
 
     def __init__(
         self,
@@ -45,8 +52,16 @@ class QNetwork(nn.Module):
         network: str = "nips2013",
         hidden_size: int = 256,
         dueling: bool = False,
+        num_atoms: int = 1,
+        v_min: float = -10.0,
+        v_max: float = 10.0,
     ) -> None:
         super().__init__()
+        self.num_actions, self.num_atoms = num_actions, num_atoms
+        if num_atoms > 1:  # not persistent: it follows from the arguments
+            self.register_buffer(
+                "support", torch.linspace(v_min, v_max, num_atoms), persistent=False
+            )
         self.is_image = len(observation_shape) >= 3
         if self.is_image:
             *planes, height, width = observation_shape
@@ -59,22 +74,34 @@ class QNetwork(nn.Module):
             self.torso = nn.Sequential(
                 nn.Flatten(), nn.Linear(math.prod(observation_shape), hidden_size), nn.ReLU()
             )
-        self.value = _head(self.num_features, hidden, 1) if dueling else None
-        self.advantage = _head(self.num_features, hidden, num_actions)
+        self.value = _head(self.num_features, hidden, num_atoms) if dueling else None
+        self.advantage = _head(self.num_features, hidden, num_actions * num_atoms)
         _initialize(self)
 
     def forward(self, observation: Tensor) -> Tensor:
         """Q-values (B, A) float32 of observations (B, *observation_shape), images as 0 to 255."""
+        outputs = self.outputs(observation)
+        return outputs.squeeze(2) if self.num_atoms == 1 else self.mean(outputs)
+
+    def mean(self, logits: Tensor) -> Tensor:
+        """The means (B, A) of distributions whose logits are (B, A, Z), of several atoms."""
+        return (logits.softmax(dim=2) * self.support).sum(dim=2)
+
+    def outputs(self, observation: Tensor) -> Tensor:
+        """What the last layers give, (B, A, Z) float32: logits of the atoms, or one value each."""
         if self.is_image:
             # Frames of several channels are joined to K * C planes.
             planes = observation.flatten(1, -3) if observation.dim() > 4 else observation
             features = self.torso(planes * _BYTE)  # one pass from bytes to scaled floats
         else:
             features = self.torso(observation)
-        advantage = _values(self.advantage, features)
+        advantage = _values(self.advantage, features).unflatten(
+            1, (self.num_actions, self.num_atoms)
+        )
         if self.value is None:
             return advantage
-        return _values(self.value, features) + advantage - advantage.mean(dim=1, keepdim=True)
+        value = _values(self.value, features).unsqueeze(1)
+        return value + advantage - advantage.mean(dim=1, keepdim=True)
 
 
 def _convolutions(
@@ -115,4 +142,5 @@ def _initialize(network: QNetwork) -> None:
         if isinstance(module, nn.Conv2d | nn.Linear):
             last = any(module is head[-1] for head in heads)
             nn.init.orthogonal_(module.weight, gain=0.01 if last else math.sqrt(2))
+            assert module.bias is not None
             nn.init.zeros_(module.bias)

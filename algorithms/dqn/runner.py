@@ -7,6 +7,7 @@ stream per sub-environment) and its own random numbers. What leaves it is a
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,12 +30,17 @@ from ray.rllib.utils.metrics import (
 from algorithms.dqn.episodes import Episode, log_episodes
 from algorithms.dqn.networks import DQNModule
 from algorithms.dqn.stacks import FrameStacks, make_frames, observation_space
+from algorithms.dqn.trace import EpisodeTrace
 from algorithms.replay import Fragment, FrameCodec, RecordFlag
+from arcadia.errors import UserError
 
 if TYPE_CHECKING:
     import gymnasium as gym
 
     from algorithms.dqn.config import DQNConfig
+
+
+logger = logging.getLogger(__name__)
 
 
 class DQNRunner(EnvRunner, Checkpointable):
@@ -83,6 +89,7 @@ class DQNRunner(EnvRunner, Checkpointable):
         self.stacks = FrameStacks(self.frames, self.options.frame_stack)
         self._episodes: list[Episode] = []
         self._num_started = 0
+        self._trace = EpisodeTrace(self.num_envs)
         make_callback(
             "on_environment_created",
             self._callbacks,
@@ -140,6 +147,10 @@ class DQNRunner(EnvRunner, Checkpointable):
         """
         epsilon = 1.0 if random_actions else None
         if num_episodes is not None:
+            if self.config.in_evaluation:
+                # The same starts each time: what was evaluated before must not show in a score,
+                # and a resumed run's scores are those of the straight one.
+                self.rng = np.random.default_rng(self._seed)
             result: Any = self.play_episodes(num_episodes, epsilon)
             self._log(result)
         else:
@@ -171,22 +182,18 @@ class DQNRunner(EnvRunner, Checkpointable):
 
     # One step in two halves
 
-    def reset(self, seed: int | None = None) -> None:
+    def reset(self, seeds: np.ndarray | None = None) -> None:
         """Starts all episodes anew.
 
         Args:
-            seed: Of sub-environment 0; the others follow it. None: drawn from this runner's own
-                random numbers.
+            seeds: (N,) int64 from 0 to 2**31 - 1, of the sub-environments. None: drawn from this
+                runner's own random numbers.
         """
-        if seed is None:
-            seed = int(self.rng.integers(2**31 - 1 - self.num_envs))
-        self.stacks.push(self.frames.reset(seed=seed), np.ones(self.num_envs, bool))
-        self._episodes = [Episode(id_="", index=0, env_index=i) for i in range(self.num_envs)]
-        for i in range(self.num_envs):
-            self._start_episode(i)
+        self._trace.is_over[:] = True
+        self._start_episodes(seeds)
 
     def start_step(self, epsilon: float | None = None) -> np.ndarray:
-        """Chooses actions and starts the environments' step.
+        """Starts the episodes that have to be, chooses actions and starts the environments' step.
 
         Args:
             epsilon: Chance of a random action; None: the schedule's, or `epsilon_eval` in
@@ -195,49 +202,43 @@ class DQNRunner(EnvRunner, Checkpointable):
         Returns:
             (N,) int64, the actions.
         """
-        if not self._episodes:
-            self.reset()
+        if self._trace.is_over.any():
+            self._start_episodes()
         if epsilon is None:
             epsilon = self.epsilon
         self._actions = self.choose(epsilon)
+        self._trace.note(self._actions, self.stacks.depth)
         self.frames.send(self._actions)
         return self._actions
 
     def finish_step(self) -> list[Episode]:
-        """Waits for the environments, records what happened and counts the steps taken (one for
-        each environment, but for those that only reset).
+        """Waits for the environments, records what happened and counts the steps taken.
 
         Returns:
-            The episodes that ended.
+            The episodes that ended. The stacks show their last frames until the next step starts
+            others.
         """
         assert self._actions is not None, "finish_step without start_step"
         step = self.frames.recv()
-        active = np.flatnonzero(~step.started)
         done = step.terminated | step.truncated
         flags = np.where(self.stacks.depth == 0, RecordFlag.FIRST, 0)
         terminal = step.terminated | (step.life_lost & self.options.life_loss_terminal)
         flags |= np.where(terminal, RecordFlag.TERMINATED, 0)
         flags |= np.where(step.truncated, RecordFlag.TRUNCATED, 0)
-        self._record(active, self.stacks.newest[active], self._actions, step.reward, flags)
-        self.stacks.push(step.frame, step.started)
-        if done.any():
-            final = np.full(self.num_envs, RecordFlag.FINAL)
-            ended = np.flatnonzero(done)
-            nothing = np.zeros(self.num_envs, np.float32)
-            self._record(ended, step.frame[ended], nothing.astype(np.int32), nothing, final)
-        for i in active:
+        everyone = np.arange(self.num_envs)
+        self._record(everyone, self.stacks.newest, self._actions, step.reward, flags)
+        self.stacks.push(step.frame)
+        ended = np.flatnonzero(done)
+        self._record_final(ended)
+        for episode, reward in zip(self._episodes, step.reward.tolist(), strict=True):
             self.num_env_steps_sampled_lifetime += 1
-            self._episodes[i].return_ += float(step.reward[i])
-            self._episodes[i].length += 1
-            self._episodes[i].end_step = self.num_env_steps_sampled_lifetime
-        self._num_steps += len(active)
-        ended_episodes = [
-            self._end_episode(i, bool(step.terminated[i])) for i in np.flatnonzero(done).tolist()
-        ]
-        for i in np.flatnonzero(step.started).tolist():
-            self._start_episode(i)
+            episode.return_ += reward
+            episode.length += 1
+            episode.end_step = self.num_env_steps_sampled_lifetime
+        self._num_steps += self.num_envs
+        self._trace.is_over = done
         self._actions = None
-        return ended_episodes
+        return [self._end_episode(i, bool(step.terminated[i])) for i in ended.tolist()]
 
     def take_fragment(self) -> Fragment:
         """The records since the last call, encoded."""
@@ -270,8 +271,8 @@ class DQNRunner(EnvRunner, Checkpointable):
         """
         steps = self.num_env_steps_sampled_lifetime, self._num_steps
         epsilon = self.options.epsilon_eval if epsilon is None else epsilon
+        last = self._num_started + num_episodes
         self.reset()
-        last = self._episodes[0].index + num_episodes
         finished: list[Episode] = []
         while len(finished) < num_episodes:
             self.start_step(epsilon)
@@ -312,10 +313,13 @@ class DQNRunner(EnvRunner, Checkpointable):
     def get_state(
         self, components: Any = None, *, not_components: Any = None, **_: Any
     ) -> dict[str, Any]:
-        """Counters, random numbers and, unless excluded, the network."""
+        """Counters, random numbers, open episodes and, unless excluded, the network."""
         state: dict[str, Any] = {
             NUM_ENV_STEPS_SAMPLED_LIFETIME: self.num_env_steps_sampled_lifetime,
             "rng": self.rng.bit_generator.state,
+            "num_episodes_started": self._num_started,
+            "sequence": self._sequence.copy(),
+            "open_episodes": self._trace.get_state(self._episodes, self.stacks),
         }
         if COMPONENT_RL_MODULE not in force_list(not_components):
             state[COMPONENT_RL_MODULE] = self.module.get_state(inference_only=True)
@@ -323,12 +327,21 @@ class DQNRunner(EnvRunner, Checkpointable):
         return state
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Restores what `get_state` gave; takes newer weights from a learner."""
+        """Restores what `get_state` gave; takes newer weights from a learner.
+
+        Open episodes are played again, from their seeds and actions. One that then shows other
+        frames or rewards than it did was not the environment's to repeat: it is cut where it was
+        saved, which the replay sees as a truncation, its score is not counted, and a warning says
+        so.
+        """
         self.num_env_steps_sampled_lifetime = state.get(
             NUM_ENV_STEPS_SAMPLED_LIFETIME, self.num_env_steps_sampled_lifetime
         )
         if "rng" in state:
             self.rng.bit_generator.state = state["rng"]
+        if "open_episodes" in state and not self.config.in_evaluation:
+            self._num_started = state["num_episodes_started"]
+            self._restore_episodes(state["open_episodes"], state["sequence"])
         if COMPONENT_RL_MODULE in state:
             weights = state[COMPONENT_RL_MODULE]
             if isinstance(weights, ray.ObjectRef):
@@ -354,11 +367,53 @@ class DQNRunner(EnvRunner, Checkpointable):
         recent = [(e.return_, e.length) for e in episodes]
         log_episodes(self.metrics, recent, len(recent))
 
-    def _start_episode(self, i: int) -> None:
-        name = f"{self.worker_index}-{self._num_started}"
-        self._episodes[i] = Episode(id_=name, index=self._num_started, env_index=i)
-        self._num_started += 1
-        self._callback("on_episode_start", i)
+    def _record_final(self, index: np.ndarray) -> None:
+        """Buffers the newest frames of some sub-environments as the last of their episodes."""
+        if len(index):
+            nothing = np.zeros(self.num_envs, np.float32)
+            final = np.full(self.num_envs, RecordFlag.FINAL)
+            self._record(index, self.stacks.newest[index], nothing.astype(np.int32), nothing, final)
+
+    def _start_episodes(self, seeds: np.ndarray | None = None) -> None:
+        """Starts the next episode where one is over, each with a seed of its own."""
+        over = self._trace.is_over
+        if seeds is None:
+            seeds = self.rng.integers(2**31, size=int(over.sum()))
+        self.stacks.start(self.frames.reset(seeds, over), over)
+        self._trace.start(seeds)
+        if not self._episodes:
+            self._episodes = [Episode(id_="", index=0, env_index=i) for i in range(self.num_envs)]
+        for i in np.flatnonzero(over).tolist():
+            name = f"{self.worker_index}-{self._num_started}"
+            self._episodes[i] = Episode(id_=name, index=self._num_started, env_index=i)
+            self._num_started += 1
+            self._callback("on_episode_start", i)
+        self._trace.is_over = np.zeros(self.num_envs, bool)
+
+    def _restore_episodes(self, saved: dict[str, Any] | None, sequence: np.ndarray) -> None:
+        """Takes up saved episodes, playing them again; see `set_state`."""
+        self._buffer, self._episodes = [], []
+        self._trace = EpisodeTrace(self.num_envs)
+        if len(sequence) != self.num_envs:
+            raise UserError(
+                f"num_envs_per_env_runner {self.num_envs}: the checkpoint has {len(sequence)} open "
+                "episodes; go on with as many environments"
+            )
+        self._sequence = sequence.copy()
+        if saved is None:
+            return
+        self._episodes = [Episode(**values) for values in saved["episodes"]]
+        repeated = self._trace.restore(saved, self._episodes, self.frames, self.stacks)
+        lost = np.flatnonzero(~repeated)
+        if len(lost):
+            logger.warning(
+                "%d of %d open episodes could not be played again to where they were saved; "
+                "they are cut there and new ones begin",
+                len(lost),
+                self.num_envs,
+            )
+            self._record_final(lost)
+            self._trace.is_over[lost] = True
 
     def _end_episode(self, i: int, terminated: bool) -> Episode:
         episode = self._episodes[i]

@@ -33,17 +33,22 @@ class FrameStacks:
         """(N, *frame_shape): a view of the latest frames."""
         return self.observation[:, -1]
 
-    def push(self, frame: np.ndarray, started: np.ndarray) -> None:
-        """Adds a frame to each stack, emptying those whose episode starts with it.
+    def start(self, frame: np.ndarray, mask: np.ndarray) -> None:
+        """Empties some stacks, whose episodes start with a frame.
 
         Args:
-            frame: (N, *frame_shape).
-            started: (N,) bool.
+            frame: (number of stacks emptied, *frame_shape).
+            mask: (N,) bool, which.
         """
+        self.observation[mask, :-1] = 0
+        self.observation[mask, -1] = frame
+        self.depth[mask] = 0
+
+    def push(self, frame: np.ndarray) -> None:
+        """Adds a frame, (N, *frame_shape), to each stack."""
         self.observation[:, :-1] = self.observation[:, 1:]
-        self.observation[started, :-1] = 0
         self.observation[:, -1] = frame
-        self.depth = np.where(started, 0, self.depth + 1)
+        self.depth += 1
 
 
 def observation_space(frames: FrameVectorEnv, frame_stack: int) -> gym.spaces.Box:

@@ -68,7 +68,7 @@ def film(
     epsilon = options.epsilon_eval if epsilon is None else epsilon
     steps = max(1, int(max_seconds * fps))
     moments, ended = [], False
-    runner.reset(seed)
+    runner.reset(np.array([seed]))
     score = 0.0
     for _ in range(steps):
         picture, q_values = screens.encoded(), runner.q_values(runner.stacks.observation)[0]
@@ -107,12 +107,12 @@ class _Screens:
             self._twin = None
             self.fps = Fraction(frames.env.metadata.get("render_fps") or 30)
             self._picture = np.zeros(0, np.uint8)
-            frames.reset(seed)
+            frames.reset(np.array([seed]))
             self._render()
         else:
             self._twin = make_frames(runner.options, lambda i: None, num_envs=1, screen=True)  # type: ignore[arg-type, return-value]
             self.fps = Fraction(_EMULATOR_FPS, runner.options.frame_skip)
-            self._picture = self._twin.reset(seed)[0]
+            self._picture = self._twin.reset(np.array([seed]))[0]
         self._codec = FrameCodec(self._picture.shape, np.uint8, "lz4")
 
     def encoded(self) -> bytes:

@@ -108,14 +108,13 @@ class AtariFrames:
         self.num_actions = int(self.action_space.n)
         self.action_names = tuple(a.name for a in self._env.ale.get_action_set())
         self._lives = np.zeros(num_envs, np.int32)
-        self._ended = np.zeros(num_envs, bool)
 
-    def reset(self, seed: int | None = None) -> np.ndarray:
-        """Starts all games anew; see :class:`~algorithms.envs.vector.FrameVectorEnv`."""
-        frames, info = self._env.reset(seed=seed)
-        self._lives = np.array(info["lives"])
-        self._ended[:] = False
-        return frames[:, 0, self._rows]
+    def reset(self, seeds: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
+        """Starts games; see :class:`~algorithms.envs.vector.FrameVectorEnv`."""
+        mask = np.ones(self.num_envs, bool) if mask is None else mask
+        frames, info = self._env.reset(seed=seeds, options={"reset_mask": mask})
+        self._lives[mask] = np.asarray(info["lives"])[mask]
+        return frames[mask, 0, self._rows]
 
     def send(self, actions: np.ndarray) -> None:
         """Starts a step; the emulator's threads work until `recv`."""
@@ -124,17 +123,15 @@ class AtariFrames:
     def recv(self) -> FrameStep:
         """Waits for the step; see :class:`~algorithms.envs.vector.FrameVectorEnv`."""
         frames, rewards, terminated, truncated, info = self._env.recv()
-        started, ended = self._ended, terminated | truncated
         lives = np.array(info["lives"])
-        life_lost = (lives < self._lives) & ~ended & ~started
-        self._lives, self._ended = lives, ended
+        life_lost = (lives < self._lives) & ~(terminated | truncated)
+        self._lives = lives
         return FrameStep(
             frame=frames[:, 0, self._rows],
             reward=rewards.astype(np.float32),
             terminated=terminated,
             truncated=truncated & ~terminated,
             life_lost=life_lost,
-            started=started,
         )
 
     def close(self) -> None:

@@ -51,7 +51,7 @@ class GymnasiumFrames:
         self.num_envs = num_envs
         self._env = SyncVectorEnv(
             [lambda i=i: make(i) for i in range(num_envs)],
-            autoreset_mode=AutoresetMode.NEXT_STEP,
+            autoreset_mode=AutoresetMode.DISABLED,
         )
         actions = self._env.single_action_space
         if not isinstance(actions, gym.spaces.Discrete):
@@ -66,7 +66,6 @@ class GymnasiumFrames:
         self._read, self.frame_shape, self.frame_dtype, self.stacks = _reader(
             self._env.single_observation_space, name
         )
-        self._ended = np.zeros(num_envs, bool)
         self._actions: np.ndarray | None = None
 
     @property
@@ -74,11 +73,13 @@ class GymnasiumFrames:
         """Gymnasium's own vector environment."""
         return self._env
 
-    def reset(self, seed: int | None = None) -> np.ndarray:
-        """Starts all episodes anew; see :class:`~algorithms.envs.vector.FrameVectorEnv`."""
-        observations, _ = self._env.reset(seed=seed)
-        self._ended[:] = False
-        return self._read(observations)
+    def reset(self, seeds: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
+        """Starts episodes; see :class:`~algorithms.envs.vector.FrameVectorEnv`."""
+        mask = np.ones(self.num_envs, bool) if mask is None else mask
+        given = iter(seeds.tolist())
+        per_env = [next(given) if starts else None for starts in mask]
+        observations, _ = self._env.reset(seed=per_env, options={"reset_mask": mask})
+        return self._read(observations)[mask]
 
     def send(self, actions: np.ndarray) -> None:
         """Keeps the actions for `recv`: these environments step in this process."""
@@ -87,14 +88,12 @@ class GymnasiumFrames:
     def recv(self) -> FrameStep:
         """Steps; see :class:`~algorithms.envs.vector.FrameVectorEnv`."""
         observations, reward, terminated, truncated, _ = self._env.step(self._actions)
-        started, self._ended = self._ended, terminated | truncated
         return FrameStep(
             frame=self._read(observations),
             reward=reward.astype(np.float32),
             terminated=terminated,
             truncated=truncated & ~terminated,
             life_lost=np.zeros(self.num_envs, bool),
-            started=started,
         )
 
     def close(self) -> None:

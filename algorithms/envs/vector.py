@@ -13,9 +13,9 @@ import numpy as np
 class FrameStep:
     """What one batched step brought. N environments.
 
-    A sub-environment that ended at the step before is reset by this one: its action was ignored,
-    `started` is set, its frame is the first of the new episode and nothing else of it counts
-    (Gymnasium's autoreset mode NEXT_STEP).
+    An episode that ended stays at its last frame: who steps starts the next one with a seed of its
+    own, by `reset`, before stepping on. So every episode can be played again from its seed and its
+    actions.
     """
 
     frame: np.ndarray
@@ -28,8 +28,6 @@ class FrameStep:
     """(N,) bool: the episode was cut; something would have followed."""
     life_lost: np.ndarray
     """(N,) bool: a life was lost and the game goes on."""
-    started: np.ndarray
-    """(N,) bool: this frame is the first of an episode."""
 
 
 class FrameVectorEnv(Protocol):
@@ -45,16 +43,23 @@ class FrameVectorEnv(Protocol):
     action_names: tuple[str, ...]
     action_space: gym.spaces.Discrete
 
-    def reset(self, seed: int | None = None) -> np.ndarray:
-        """Starts all episodes anew; sub-environment i is seeded with `seed + i`.
+    def reset(self, seeds: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
+        """Starts episodes.
+
+        Args:
+            seeds: (number of episodes started,) int64 from 0 to 2**31 - 1, one for each.
+            mask: (N,) bool, the sub-environments to start; None: all. The others go on.
 
         Returns:
-            (N, *frame_shape): their first frames.
+            (number of episodes started, *frame_shape): their first frames.
         """
         ...
 
     def send(self, actions: np.ndarray) -> None:
-        """Starts a step with `actions`, (N,) int64 from 0 to `num_actions` - 1."""
+        """Starts a step with `actions`, (N,) int64 from 0 to `num_actions` - 1.
+
+        Every sub-environment must have been reset since its episode ended.
+        """
         ...
 
     def recv(self) -> FrameStep:

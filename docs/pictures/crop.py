@@ -21,8 +21,8 @@ ENLARGED = 2
 def column(game: str, crop_top: int) -> np.ndarray:
     """One game: its screen scaled to 110x84 with the crop outlined, and below it the crop."""
     agent, screen = AtariFrames(game, 1, crop_top=crop_top), AtariFrames(game, 1, screen=True)
-    agent.reset(0)
-    screen.reset(0)
+    agent.reset(np.array([0]))
+    screen.reset(np.array([0]))
     rng = np.random.default_rng(0)
     for _ in range(60):
         action = rng.integers(agent.num_actions, size=1)

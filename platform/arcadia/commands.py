@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -12,28 +12,75 @@ from arcadia.jobs import job_of
 from arcadia.options import CommonOptions, parse
 from arcadia.runs import RunFolder
 
+_OF_PROTOCOL = {
+    "episodes": ("episodes", "epsilon", "num_envs"),
+    "nips2013": ("steps",),
+    "nature2015": ("num_envs",),
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateOptions(CommonOptions):
-    """Plays a run's policy, and a random player beside it."""
+    """Plays the policies of runs, and a random player beside each, and shows their scores with the
+    paper's."""
 
-    run: Annotated[str, tyro.conf.Positional]
-    """Folder or address of the run."""
-    episodes: int = 10
-    """Episodes to play with each."""
+    runs: Annotated[
+        tuple[str, ...],
+        tyro.conf.Positional,
+        tyro.conf.arg(metavar="RUN [RUN ...]", help_behavior_hint="(required)"),
+    ]
+    """Folders or addresses of runs; of several, one table is made."""
+    run_dir: str | None = None
+    """Of several runs only: folder or address that gets their table as JSON and Markdown
+    (seven_games.json and seven_games.md once they cover the paper's seven games, else games.*); by
+    default it is only printed. Each run gets its own evaluation.json in any case."""
+    seed: int | None = None
+    """Seed of all random numbers, by default 0: the same evaluation gives the same scores."""
+    protocol: Literal["episodes", "nips2013", "nature2015"] = "episodes"
+    """episodes: so many whole ones. nips2013: a number of steps of one environment, epsilon 0.05,
+    mean over the episodes that ended. nature2015: 30 episodes of at most 5 minutes (18,000 emulator
+    frames), each after up to 30 no-op actions, epsilon 0.05."""
+    checkpoint: str = "last"
+    """last, best (the one that did best in evaluation during training), or a step."""
+    episodes: int | None = None
+    """Episodes to play with each player, by default 10; for the protocol episodes."""
+    steps: int | None = None
+    """Steps to play with each player, by default 10,000 (2013, figure 2); for the protocol
+    nips2013."""
     epsilon: float | None = None
-    """Chance of a random action (0 to 1); by default the run's epsilon_eval."""
-    num_envs: int = 8
-    """Episodes played side by side, at most."""
+    """Chance of a random action (0 to 1), by default the run's epsilon_eval; for the protocol
+    episodes."""
+    num_envs: int | None = None
+    """Episodes that a process plays side by side, at most, by default 8; not for nips2013."""
+    num_env_runners: int = 0
+    """Ray actors, of one CPU each, that share the episodes; 0: all are played in this process. Of
+    nips2013, whose steps are one stretch, two at most are of use: one for each player."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.episodes < 1:
-            raise UserError(f"episodes {self.episodes}: must be at least 1")
-        if self.num_envs < 1:
-            raise UserError(f"num_envs {self.num_envs}: must be at least 1")
+        if not self.runs:
+            raise UserError("RUN: give the folder or address of at least one run")
+        for name in ("episodes", "steps", "num_envs"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UserError(f"{name} {value}: must be at least 1")
+        if self.num_env_runners < 0:
+            raise UserError(f"num_env_runners {self.num_env_runners}: must be at least 0")
         if self.epsilon is not None and not 0 <= self.epsilon <= 1:
             raise UserError(f"epsilon {self.epsilon}: must be between 0 and 1")
+        for name in ("episodes", "steps", "epsilon", "num_envs"):
+            value = getattr(self, name)
+            if value is not None and name not in _OF_PROTOCOL[self.protocol]:
+                takers = [p for p, names in _OF_PROTOCOL.items() if name in names]
+                raise UserError(
+                    f"{name} {value}: the protocol {self.protocol} does not take it; leave it out "
+                    f"or choose the protocol {' or '.join(takers)}"
+                )
+        if self.address is not None and self.num_env_runners == 0:
+            raise UserError(
+                f"address {self.address}: everything is played in this process; give "
+                "num_env_runners too, or leave it out"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,10 +131,21 @@ class TuneOptions(CommonOptions):
 
 
 def evaluate(argv: list[str], prog: str) -> dict[str, Any]:
-    """`arcadia evaluate RUN`."""
+    """`arcadia evaluate RUN [RUN ...]`."""
     options = parse(EvaluateOptions, argv, prog)
-    run = _run_of(options)
-    return job_of(run).evaluate(run, options)
+    if len(options.runs) == 1:
+        _refuse_run_dir(options)
+    runs = [RunFolder.open(run) for run in options.runs]
+    for i, run in enumerate(runs):
+        job_of(run)  # refuses a kind that nobody knows
+        if run.kind != runs[0].kind:
+            raise UserError(
+                f'{run.storage.shown()}: a run of the kind "{run.kind}" beside one of the kind '
+                f'"{runs[0].kind}"; evaluate them apart'
+            )
+        if run.uri in (other.uri for other in runs[:i]):
+            raise UserError(f"{run.storage.shown()}: is given twice; name each run once")
+    return job_of(runs[0]).evaluate(runs, options)
 
 
 def watch(argv: list[str], prog: str) -> dict[str, Any]:
@@ -113,10 +171,14 @@ def tune(argv: list[str], prog: str) -> dict[str, Any]:
     return run_sweep(parse(TuneOptions, argv, prog))
 
 
-def _run_of(options: EvaluateOptions | WatchOptions | ReportOptions) -> RunFolder:
+def _run_of(options: WatchOptions | ReportOptions) -> RunFolder:
     """The run that a command looks at, and into which it writes."""
+    _refuse_run_dir(options)
+    return RunFolder.open(options.run)
+
+
+def _refuse_run_dir(options: CommonOptions) -> None:
     if options.run_dir is not None:
         raise UserError(
             f"run_dir {options.run_dir}: what this makes goes into the run itself; leave it out"
         )
-    return RunFolder.open(options.run)

@@ -9,7 +9,7 @@ from arcadia.errors import UserError, did_you_mean
 from arcadia.runs import RunFolder
 
 JOBS = {"dqn": "algorithms.dqn.job"}
-"""By a run's kind: the module with `evaluate(run, options)`, `watch(run, options)` and
+"""By a run's kind: the module with `evaluate(runs, options)`, `watch(run, options)` and
 `report(run)`."""
 
 

@@ -5,6 +5,8 @@ A run is a folder, on a disk or in an object store:
     run.json      kind, status, times, seed, command, versions, machine, commit
     config.json   the resolved options
     checkpoints/  one whole folder a step, named by the step in nine digits
+    best/         likewise, the checkpoint that did best in evaluation
+    replay/       likewise, what was learnt from, kept apart because it is large
     tensorboard/  event files
     report.html   and what else the job writes
 
@@ -30,6 +32,7 @@ from arcadia.errors import UserError, did_you_mean
 from arcadia.storage import Storage
 
 Status = Literal["running", "completed", "stopped", "failed"]
+Shelf = Literal["checkpoints", "best", "replay"]
 
 _FORMAT = 1
 
@@ -199,7 +202,11 @@ class RunFolder:
             raise UserError(f"{self.storage.shown(name)}: is not JSON: {error}") from error
 
     def publish_checkpoint(
-        self, local_dir: str | os.PathLike[str], step: int, keep: int | None = None
+        self,
+        local_dir: str | os.PathLike[str],
+        step: int,
+        keep: int | None = None,
+        shelf: Shelf = "checkpoints",
     ) -> None:
         """Adds a copy of a local folder as the checkpoint of `step`, whole or not at all.
 
@@ -207,31 +214,67 @@ class RunFolder:
             local_dir: what to copy.
             step: the count that the run goes by, at least 0; a checkpoint it has already is
                 replaced.
-            keep: how many to keep, at least 1; the lowest steps go once the new one is complete.
-                None keeps all.
+            keep: how many to keep, at least 1; the others go once the new one is complete, the
+                lowest steps first. None keeps all.
+            shelf: where among the run's folders of checkpoints.
         """
         if step < 0 or (keep is not None and keep < 1):
             raise ValueError(f"step {step} must be at least 0, keep {keep} at least 1")
-        self.storage.publish_tree(local_dir, _checkpoint(step))
-        self.storage.delete_unfinished("checkpoints")
+        self.storage.publish_tree(local_dir, _checkpoint(step, shelf))
+        self.storage.delete_unfinished(shelf)
         if keep is not None:
-            others = [other for other in self.checkpoints() if other != step]
+            others = [other for other in self.checkpoints(shelf) if other != step]
             for other in others[: max(len(others) + 1 - keep, 0)]:
-                self.storage.delete_tree(_checkpoint(other))
+                self.storage.delete_tree(_checkpoint(other, shelf))
 
-    def checkpoints(self) -> list[int]:
+    def checkpoints(self, shelf: Shelf = "checkpoints") -> list[int]:
         """The steps of the complete checkpoints, ascending."""
-        names = (tree.rpartition("/")[2] for tree in self.storage.trees("checkpoints"))
+        names = (tree.rpartition("/")[2] for tree in self.storage.trees(shelf))
         return sorted(int(name) for name in names if name.isdecimal())
 
-    def checkpoint(self, step: int) -> Path:
+    def checkpoint(self, step: int, shelf: Shelf = "checkpoints") -> Path:
         """The checkpoint of `step` as a local folder to read. UserError when there is none."""
-        return self.storage.fetch_tree(_checkpoint(step))
+        return self.storage.fetch_tree(_checkpoint(step, shelf))
+
+    def delete_checkpoint(self, step: int, shelf: Shelf = "checkpoints") -> None:
+        """Removes the checkpoint of `step`, if there is one."""
+        self.storage.delete_tree(_checkpoint(step, shelf))
 
     def latest_checkpoint(self) -> Path | None:
         """The checkpoint of the highest step as a local folder to read; None without any."""
         steps = self.checkpoints()
         return self.checkpoint(steps[-1]) if steps else None
+
+    def find_checkpoint(self, which: str = "last") -> tuple[Path, int]:
+        """The checkpoint a person asked for.
+
+        Args:
+            which: "last"; "best", the one that did best in evaluation during training; or a step.
+
+        Returns:
+            A local folder to read, and its step.
+
+        Raises:
+            UserError: there is no such checkpoint, naming those there are.
+        """
+        where, steps, best = self.storage.shown(), self.checkpoints(), self.checkpoints("best")
+        if not steps and not best:
+            raise UserError(f"{where}: has no checkpoint yet; train for longer")
+        if which == "best":
+            if not best:
+                raise UserError(
+                    f"{where}: has no best checkpoint, for nothing was evaluated during its "
+                    "training; ask for the checkpoint last"
+                )
+            return self.checkpoint(best[-1], "best"), best[-1]
+        if which == "last" and steps:
+            return self.checkpoint(steps[-1]), steps[-1]
+        if which.isdecimal() and int(which) in steps:
+            return self.checkpoint(int(which)), int(which)
+        if which.isdecimal() and int(which) in best:
+            return self.checkpoint(int(which), "best"), int(which)
+        there = ", ".join(["last", *(["best"] if best else []), *map(str, sorted({*steps, *best}))])
+        raise UserError(f"checkpoint {which!r}: {where} has none of that name; there is {there}")
 
     def scratch(self, name: str) -> Path:
         """A local path for a writer that appends, such as TensorBoard's.
@@ -328,8 +371,8 @@ def jsonable(value: Any) -> Any:
     raise TypeError(f"{value!r}: a {type(value).__name__} cannot be written as JSON")
 
 
-def _checkpoint(step: int) -> str:
-    return f"checkpoints/{step:09d}"
+def _checkpoint(step: int, shelf: Shelf) -> str:
+    return f"{shelf}/{step:09d}"
 
 
 def _now() -> str:

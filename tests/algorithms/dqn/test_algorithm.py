@@ -45,7 +45,8 @@ def weights(algo: DQN) -> np.ndarray:
 
 def test_cartpole_is_learnt():
     algo = build(
-        lr=1e-3,
+        lr=5e-4,
+        seed=0,
         updates_per_step=1.0,
         target_update_period=200,
         epsilon_decay_frames=3_000,
@@ -66,7 +67,6 @@ def test_catch_is_learnt_from_pixels():
     algo = build(
         "Catch-v0",
         num_envs_per_env_runner=8,
-        lr=5e-4,
         updates_per_step=0.25,
         target_update_period=100,
         epsilon_decay_frames=6_000,
@@ -177,11 +177,28 @@ def test_a_checkpoint_restores_networks_optimizer_and_counters(tmp_path):
     states = [o.state_dict()["state"] for o in optimizers]
     for key in states[0]:
         torch.testing.assert_close(states[0][key], states[1][key])
-    # The gate is the replay's own fill: nothing is learnt until it holds enough.
+    assert len(restored.replay) == len(algo.replay) >= 990
+    np.testing.assert_array_equal(algo.held_out, restored.held_out)
     updates = restored.num_updates
     result = restored.train()
-    assert restored.num_updates - updates <= algo.options.updates_per_step * 310
+    owed = 500 * algo.options.updates_per_step
+    # Updates come in whole calls.
+    assert abs(restored.num_updates - updates - owed) <= algo.options.updates_per_call
     assert result["num_env_steps_sampled_lifetime"] == restored.num_env_steps >= 1_500
+    algo.stop()
+    restored.stop()
+
+
+def test_without_its_replay_a_restored_run_does_not_learn_from_an_almost_empty_one(tmp_path):
+    algo = build(save_replay="none")
+    algo.train()
+    algo.train()
+    restored = DQN.from_checkpoint(algo.save_to_path(str(tmp_path / "checkpoint")))
+    assert len(restored.replay) == 0
+    updates = restored.num_updates
+    restored.train()
+    # The gate is the replay's own fill: nothing is learnt until it holds 200 frames.
+    assert 0 < restored.num_updates - updates <= algo.options.updates_per_step * 310
     algo.stop()
     restored.stop()
 

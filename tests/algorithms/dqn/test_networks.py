@@ -122,3 +122,41 @@ def test_acting_needs_no_target():
     light.set_state(whole.get_state(inference_only=True))
     x = torch.randn(5, 1, 3)
     torch.testing.assert_close(light.q_values(x), whole.q_values(x))
+
+
+@pytest.mark.parametrize("dueling", [False, True])
+def test_atoms_are_distributions_whose_mean_is_the_value(dueling: bool):
+    network = QNetwork((4, 84, 84), 3, dueling=dueling, num_atoms=5, v_min=-2, v_max=2)
+    frames = torch.randint(0, 256, (7, 4, 84, 84), dtype=torch.uint8)
+    logits = network.outputs(frames)
+    assert logits.shape == (7, 3, 5)
+    by_hand = (logits.softmax(2) * torch.tensor([-2.0, -1.0, 0.0, 1.0, 2.0])).sum(2)
+    torch.testing.assert_close(network(frames), by_hand)
+    assert "support" not in network.state_dict()  # it follows from the arguments
+
+
+def test_dueling_streams_meet_at_each_atom():
+    network = QNetwork((1, 4), 3, hidden_size=8, dueling=True, num_atoms=5)
+    assert network.value is not None
+    x = torch.randn(6, 1, 4)
+    features = network.torso(x)
+    value = network.value(features)[:, None]
+    advantage = network.advantage(features).reshape(6, 3, 5)
+    expected = value + advantage - advantage.mean(dim=1, keepdim=True)
+    torch.testing.assert_close(network.outputs(x), expected)
+
+
+def test_a_fresh_network_values_all_alike_and_no_layer_is_dead():
+    network = QNetwork((4, 84, 84), 6, dueling=True)
+    # As Pong looks: one bright background everywhere, which no centred draw expects.
+    frames = torch.full((8, 4, 84, 84), 87, dtype=torch.uint8)
+    assert network(frames).abs().max() < 0.1
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            assert layer.bias is not None
+            assert not layer.bias.any()
+            rows = layer.weight.flatten(1)
+            if len(rows) <= rows.shape[1]:
+                last = layer in (network.value[-1], network.advantage[-1])
+                gram = rows @ rows.T / (1e-4 if last else 2.0)
+                torch.testing.assert_close(gram, torch.eye(len(rows)), atol=1e-4, rtol=1e-3)

@@ -12,15 +12,17 @@ from arcadia.errors import UserError
 def play(frames: AtariFrames, steps: int, seed: int = 0, reset_seed: int = 0):
     """Random play: yields what each step brought."""
     rng = np.random.default_rng(seed)
-    frames.reset(reset_seed)
+    frames.reset(reset_seed + np.arange(frames.num_envs))
     for _ in range(steps):
         frames.send(rng.integers(frames.num_actions, size=frames.num_envs))
-        yield frames.recv()
+        yield (step := frames.recv())
+        if (over := step.terminated | step.truncated).any():
+            frames.reset(rng.integers(2**31, size=int(over.sum())), over)
 
 
 def test_frames_are_single_grey_84_by_84_bytes():
     frames = AtariFrames("pong", 3)
-    first = frames.reset(0)
+    first = frames.reset(np.arange(3))
     assert first.shape == (3, 84, 84)
     assert first.dtype == np.uint8
     assert frames.num_actions == 6
@@ -52,7 +54,7 @@ def test_the_crop_is_84_rows_of_the_110_by_84_picture():
 
 def test_the_crop_keeps_pongs_whole_field_and_nothing_else():
     def first(crop_top: int) -> np.ndarray:
-        return AtariFrames("pong", 1, crop_top=crop_top, noop_max=0).reset(0)[0]
+        return AtariFrames("pong", 1, crop_top=crop_top, noop_max=0).reset(np.array([0]))[0]
 
     field = first(18)
     background = np.bincount(field.ravel()).argmax()
@@ -67,7 +69,7 @@ def test_the_crop_keeps_pongs_whole_field_and_nothing_else():
 @pytest.mark.parametrize(("game", "skip"), [("pong", 4), ("space_invaders", 3)])
 def test_an_action_is_repeated_for_frame_skip_emulator_frames(game: str, skip: int):
     frames = AtariFrames(game, 1, frame_skip=skip, noop_max=0, fire_on_reset=False)
-    frames.reset(0)
+    frames.reset(np.array([0]))
     numbers = []
     for _ in range(5):
         frames._env.send(np.zeros(1, np.int64))
@@ -87,14 +89,28 @@ def test_a_lost_life_is_told_and_the_game_goes_on():
     assert ended_at > 0
 
 
-def test_the_step_after_the_end_only_starts_anew():
-    frames = AtariFrames("breakout", 2)
-    ended = np.zeros(2, bool)
-    for step in play(frames, 800):
-        np.testing.assert_array_equal(step.started, ended)
-        assert not (step.started & (step.terminated | step.life_lost)).any()
-        ended = step.terminated | step.truncated
-    assert step is not None
+def test_a_reset_starts_only_those_of_its_mask():
+    rng = np.random.default_rng(0)
+    frames, alone, whole = (AtariFrames("breakout", n) for n in (3, 1, 3))
+    for games in (frames, whole):
+        games.reset(np.array([5, 6, 7]))
+    for _ in range(30):
+        actions = rng.integers(4, size=3)
+        for games in (frames, whole):
+            games.send(actions)
+            games.recv()
+    first = frames.reset(np.array([99]), np.array([False, True, False]))
+    np.testing.assert_array_equal(first, alone.reset(np.array([99])))
+    for _ in range(200):
+        actions = rng.integers(4, size=3)
+        for games, sent in ((frames, actions), (alone, actions[1:2]), (whole, actions)):
+            games.send(sent)
+        step, one, before = frames.recv(), alone.recv(), whole.recv()
+        np.testing.assert_array_equal(step.frame[1], one.frame[0])
+        np.testing.assert_array_equal(step.frame[[0, 2]], before.frame[[0, 2]])
+        np.testing.assert_array_equal(step.life_lost[1], one.life_lost[0])
+        if (step.terminated | before.terminated).any():
+            break
 
 
 def test_rewards_are_the_games_own():

@@ -53,7 +53,7 @@ BYTES = {"low": 0, "high": 255, "dtype": np.uint8}
 )
 def test_observations_become_frames(space, shape, dtype, stacks):
     frames = frames_of(space)
-    first = frames.reset(0)
+    first = frames.reset(np.array([0, 1]))
     assert (frames.frame_shape, frames.frame_dtype, frames.stacks) == (shape, dtype, stacks)
     assert first.shape == (2, *shape)
     assert first.dtype == dtype
@@ -61,25 +61,29 @@ def test_observations_become_frames(space, shape, dtype, stacks):
 
 def test_a_discrete_observation_is_one_hot():
     frames = frames_of(gym.spaces.Discrete(5))
-    frames.reset(0)
+    frames.reset(np.array([0, 1]))
     frames.send(np.zeros(2, np.int64))
     np.testing.assert_array_equal(frames.recv().frame, np.eye(5, dtype="f4")[[1, 1]])
 
 
-def test_the_final_frame_is_seen_and_the_next_step_starts_anew():
+def test_the_final_frame_is_seen_and_a_reset_starts_anew():
     frames = frames_of(gym.spaces.Box(0, 9, (1,)))
-    frames.reset(0)
+    frames.reset(np.array([0, 1]))
     seen = []
-    for _ in range(5):
+    for _ in range(4):
         frames.send(np.ones(2, np.int64))
         step = frames.recv()
-        seen.append((step.frame[0, 0], step.reward[0], step.terminated[0], step.started[0]))
-    assert seen == [(1, 10, 0, 0), (2, 20, 0, 0), (3, 30, 1, 0), (0, 0, 0, 1), (1, 10, 0, 0)]
+        seen.append((step.frame[0, 0], step.reward[0], step.terminated[0]))
+        if step.terminated.any():
+            first = frames.reset(np.array([3]), np.array([True, False]))
+            assert first.tolist() == [[0]]
+            assert frames.reset(np.array([4]), np.array([False, True])).tolist() == [[0]]
+    assert seen == [(1, 10, 0), (2, 20, 0), (3, 30, 1), (1, 10, 0)]
 
 
 def test_actions_that_do_not_start_at_zero_are_shifted():
     env = frames_of(gym.spaces.Box(0, 9, (1,)), gym.spaces.Discrete(3, start=-1))
-    env.reset(0)
+    env.reset(np.array([0, 1]))
     env.send(np.zeros(2, np.int64))
     assert env._actions is not None
     assert env._actions.tolist() == [-1, -1]

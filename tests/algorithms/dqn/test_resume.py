@@ -1,0 +1,143 @@
+"""Nothing lost: a run that was saved and restored in a new process ends as the straight one."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+_PROGRAM = '''
+import hashlib, json, pickle, sys
+import numpy as np, ray, torch
+
+torch.set_num_threads(1)
+ray.init("local", num_cpus=1, include_dashboard=False, log_to_driver=False)
+from algorithms.dqn import DQNConfig
+
+task, folder, options = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
+
+
+def build():
+    return DQNConfig.preset(**options).debugging(seed=5).build_algo()
+
+
+def digest(value):
+    """A hash of nested dicts, lists, arrays, tensors and plain values, by content."""
+    sha = hashlib.sha256()
+
+    def feed(x):
+        if isinstance(x, torch.Tensor):
+            x = x.detach().cpu().numpy()
+        if isinstance(x, dict):
+            for key in sorted(x, key=str):
+                sha.update(str(key).encode())
+                feed(x[key])
+        elif isinstance(x, (list, tuple)):
+            sha.update(str(len(x)).encode())
+            for item in x:
+                feed(item)
+        elif isinstance(x, np.ndarray):
+            sha.update(str((x.dtype, x.shape)).encode() + np.ascontiguousarray(x).tobytes())
+        else:
+            sha.update(repr(x).encode())
+
+    feed(value)
+    return sha.hexdigest()
+
+
+def metrics(result):
+    learner = result["learners"]["default_policy"]
+    runner = result["env_runners"]
+    return {
+        "episodes": result["episodes"],
+        "learner": {k: float(v) for k, v in learner.items() if not k.endswith("_per_s")
+                    and k != "num_updates" and isinstance(v, (int, float, np.number))},
+        "num_updates": int(learner["num_updates"]),
+        "replay": {k: float(v) for k, v in result["replay"].items()},
+        "epsilon": float(runner["epsilon"]),
+        "lifetime": int(runner["num_env_steps_sampled_lifetime"]),
+        "return_mean": repr(runner["episode_return_mean"]),
+        "evaluation": {k: repr(v) for k, v in
+                       result.get("evaluation", {}).get("env_runners", {}).items()
+                       if k.startswith("episode_")},
+        "iteration": result["training_iteration"],
+    }
+
+
+def end(algo, results):
+    learner = algo.learner.get_state()
+    return {
+        "weights": digest(learner["rl_module"]),
+        "optimizer": digest(learner["optimizer"]),
+        "replay": digest(algo.replay.get_state()),
+        "runner": digest({k: v for k, v in algo.runner.get_state().items() if k != "rl_module"}),
+        "held_out": digest(algo.held_out),
+        "counters": [algo.num_env_steps, algo.num_updates, algo._updates_owed],
+        "metrics": [metrics(r) for r in results],
+    }
+
+
+if task == "save":
+    straight = build()
+    results = [straight.train() for _ in range(4)]
+    out = {"straight": end(straight, results[2:])}
+    straight.stop()
+    half = build()
+    for _ in range(2):
+        half.train()
+    out["depth"] = half.runner.stacks.depth.tolist()
+    half.save_to_path(folder)
+    out["transitions"] = len(half.replay)
+    half.stop()
+else:
+    algo = build()
+    algo.restore_from_path(folder)
+    out = {"resumed": end(algo, [algo.train() for _ in range(2)])}
+    algo.stop()
+print("OUT" + json.dumps(out))
+'''
+
+
+def run(*arguments: str) -> dict[str, Any]:
+    done = subprocess.run(
+        [sys.executable, "-c", _PROGRAM, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        check=False,
+    )
+    lines = [line for line in done.stdout.splitlines() if line.startswith("OUT")]
+    assert lines, done.stdout[-2_000:] + done.stderr[-4_000:]
+    return json.loads(lines[0].removeprefix("OUT"))
+
+
+PIECES = dict(prioritized=True, num_atoms=51, target_update_rate=0.01, target_update_period=1)
+SCHEDULES = dict(lr_schedule="linear", lr_decay_frames=2_000, max_gradient_norm=10.0)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        dict(num_envs_per_env_runner=1, eval_period_frames=1_000, eval_episodes=2),
+        dict(num_envs_per_env_runner=2, eval_period_frames=0, **PIECES, **SCHEDULES),
+    ],
+    ids=["fast", "pieces-of-rainbow"],
+)
+def test_two_thousand_steps_of_pong_are_the_same_in_two_processes(options: dict, tmp_path: Path):
+    words = json.dumps(
+        dict(name="fast", game="pong", learning_starts=300, steps_per_iteration=500)
+        | dict(epsilon_decay_frames=2_000, replay_capacity=5_000, held_out_states=20)
+        | options
+    )
+    saved = run("save", str(tmp_path / "checkpoint"), words)
+    assert min(saved["depth"]) > 20  # saved in mid-episode
+    assert saved["transitions"] >= 990
+    resumed = run("resume", str(tmp_path / "checkpoint"), words)["resumed"]
+    straight = saved["straight"]
+    assert resumed["counters"][0] == 2_000
+    assert resumed["counters"][1] >= 400
+    assert resumed == straight
