@@ -25,8 +25,9 @@ import lz4.version
 import numpy as np
 
 from algorithms.dqn import DQNConfig
-from algorithms.dqn.evaluation import load_runner, options_of
+from algorithms.dqn.options import options_of
 from algorithms.dqn.paper_scores import TABLE_1
+from algorithms.dqn.playing import load_runner
 from algorithms.dqn.runner import DQNRunner
 from algorithms.replay import Fragment, FrameCodec, FrameReplay, RecordFlag
 from algorithms.replay.arena import CHUNK_OVERHEAD_BYTES

@@ -6,6 +6,7 @@ importing Ray and torch.
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from algorithms.dqn.options import DQNOptions
@@ -14,17 +15,19 @@ from algorithms.dqn.presets import preset
 if TYPE_CHECKING:
     from algorithms.dqn.algorithm import DQN
     from algorithms.dqn.config import DQNConfig
+    from algorithms.dqn.policy import load_policy
 
-__all__ = ["DQN", "DQNConfig", "DQNOptions", "preset"]
+__all__ = ["DQN", "DQNConfig", "DQNOptions", "load_policy", "preset"]
+
+
+_WHERE = {
+    "DQN": "algorithms.dqn.algorithm",
+    "DQNConfig": "algorithms.dqn.config",
+    "load_policy": "algorithms.dqn.policy",
+}
 
 
 def __getattr__(name: str) -> Any:
-    if name == "DQN":
-        from algorithms.dqn.algorithm import DQN
-
-        return DQN
-    if name == "DQNConfig":
-        from algorithms.dqn.config import DQNConfig
-
-        return DQNConfig
+    if name in _WHERE:
+        return getattr(importlib.import_module(_WHERE[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -24,6 +24,7 @@ from algorithms.dqn.config import DQNConfig
 from algorithms.dqn.episodes import SCORES, Episode, log_episodes
 from algorithms.dqn.held_out import collect_held_out_states
 from algorithms.dqn.learner import DQNLearner
+from algorithms.dqn.policy import write_policy
 from algorithms.dqn.runner import DQNRunner
 from algorithms.replay import FrameReplay, PrioritizedReplay
 
@@ -86,6 +87,8 @@ class DQN(Algorithm):
         self.held_out = collect_held_out_states(self.config)
         self.num_env_steps = 0
         self._updates_owed = 0.0
+        self._evaluation: dict[str, float] = {}  # scores of the latest
+        self._has_evaluated = False  # in this iteration
         self._recent: deque[tuple[float, int]] = deque(
             maxlen=self.config.metrics_num_episodes_for_smoothing
         )
@@ -122,13 +125,28 @@ class DQN(Algorithm):
 
         Returns:
             RLlib's results; `episodes`, those that ended, each with `step`, `return` and `length`;
-            and `done` once `total_frames` are played, which ends a Tune trial.
+            `evaluated`, whether there was an evaluation (`evaluation` keeps the scores of the
+            latest one); and `done` once `total_frames` are played, which ends a Tune trial.
         """
+        self._has_evaluated = False
         result = super().step()
+        result["evaluated"] = self._has_evaluated
+        if self._evaluation:  # RLlib's own goes on for one iteration and is nan in the next
+            result.setdefault("evaluation", {}).setdefault(ENV_RUNNER_RESULTS, {}).update(
+                self._evaluation
+            )
         result["episodes"] = [
             {"step": e.end_step, "return": e.return_, "length": e.length} for e in self._episodes
         ]
         result["done"] = self.num_env_steps >= self.options.steps(self.options.total_frames)
+        return result
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Plays evaluation episodes; see RLlib's `evaluate`."""
+        result = super().evaluate(*args, **kwargs)
+        scores = result[ENV_RUNNER_RESULTS]
+        self._evaluation = {name: float(scores[name]) for name in SCORES}
+        self._has_evaluated = True
         return result
 
     def held_out_max_q(self) -> float:
@@ -147,7 +165,8 @@ class DQN(Algorithm):
         replay: bool | None = None,
         **kwargs: Any,
     ) -> str:
-        """Saves all of the algorithm's state, and the replay in the folder's `replay`.
+        """Saves all of the algorithm's state, its policy alone in a file for `load_policy`, and the
+        replay in the folder's `replay`.
 
         Args:
             path: A folder or an address; None: a new temporary folder.
@@ -158,14 +177,27 @@ class DQN(Algorithm):
             The path.
         """
         path = super().save_to_path(None if path is None else os.fspath(path), **kwargs)
-        if self.options.save_replay != "none" if replay is None else replay:
-            filesystem, root = _filesystem_of(path, kwargs.get("filesystem"))
-            with tempfile.TemporaryDirectory() as folder:
-                local = isinstance(filesystem, LocalFileSystem)
-                self.replay.save(Path(root, _REPLAY) if local else Path(folder, _REPLAY))
-                if not local:
-                    copy_files(folder, root, destination_filesystem=filesystem)
+        filesystem, root = _filesystem_of(path, kwargs.get("filesystem"))
+        is_local = isinstance(filesystem, LocalFileSystem)
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = Path(root if is_local else temporary)
+            self._write_policy(folder)
+            if self.options.save_replay != "none" if replay is None else replay:
+                self.replay.save(folder / _REPLAY)
+            if not is_local:
+                copy_files(temporary, root, destination_filesystem=filesystem)
         return path
+
+    def _write_policy(self, folder: Path) -> None:
+        module = self.learner.dqn_module
+        write_policy(
+            folder,
+            module.online,
+            self.options,
+            arguments=module.arguments,
+            action_space=self.runner.frames.action_space,
+            step=self.num_env_steps,
+        )
 
     def restore_from_path(self, path: str | os.PathLike[str], *args: Any, **kwargs: Any) -> None:
         """Takes up what `save_to_path` saved, and goes on as the one who saved would have.
@@ -192,6 +224,7 @@ class DQN(Algorithm):
                 "recent_episodes": list(self._recent),
                 "replay_rng": self._replay_rng.bit_generator.state,
                 "held_out": self.held_out,
+                "evaluation": self._evaluation,
             }
         }
 
@@ -206,6 +239,7 @@ class DQN(Algorithm):
             self._recent.extend(own["recent_episodes"])
             self._replay_rng.bit_generator.state = own["replay_rng"]
             self.held_out = own["held_out"]
+            self._evaluation = own.get("evaluation", {})
 
     def _may_learn(self) -> bool:
         """Whether the replay holds enough: `learning_starts` frames, or all it ever will."""

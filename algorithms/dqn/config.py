@@ -70,8 +70,13 @@ class DQNConfig(AlgorithmConfig):
     @classmethod
     def preset(cls, name: str, **overrides: Any) -> Self:
         """A config with the options of a preset; see :func:`algorithms.dqn.presets.preset`."""
+        return cls.of_options(preset(name, **overrides))
+
+    @classmethod
+    def of_options(cls, options: DQNOptions) -> Self:
+        """A config with resolved options."""
         config = cls()
-        for field, value in dataclasses.asdict(preset(name, **overrides)).items():
+        for field, value in dataclasses.asdict(options).items():
             setattr(config, field, value)
         return config
 

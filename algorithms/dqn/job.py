@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from algorithms.dqn.options import DQNOptions
+from algorithms.dqn.options import DQNOptions, options_of
 from algorithms.dqn.presets import PRESETS, preset
 from arcadia.errors import UserError
 from arcadia.options import CommonOptions, command_words, parse, peek
@@ -66,8 +66,6 @@ def train(argv: list[str], prog: str) -> dict[str, Any]:
         default = TrainOptions(preset=name, options=preset(name, game=game))
         run = None
     else:
-        from algorithms.dqn.evaluation import options_of
-
         run = RunFolder.open(resume)
         if run.kind != "dqn":
             raise UserError(f'{resume}: a run of kind "{run.kind}"; dqn cannot go on with it')
@@ -99,7 +97,7 @@ def _refuse_contradictions(command: TrainOptions, default: TrainOptions, run: Ru
 
 def evaluate(runs: Sequence[RunFolder], command: EvaluateOptions) -> dict[str, Any]:
     """`arcadia evaluate RUN [RUN ...]`: policies and a random player, beside the paper's table."""
-    from algorithms.dqn.evaluate import evaluate
+    from algorithms.dqn.evaluation import evaluate
 
     return evaluate(runs, command)
 

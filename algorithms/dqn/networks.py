@@ -19,6 +19,9 @@ class DQNModule(TorchRLModule, InferenceOnlyAPI):
     """The Q-network and, on a learner whose options ask for one, its target network.
 
     `model_config` holds the `QNetwork`'s keyword arguments, `double` and `use_target`.
+
+    Attributes:
+        arguments: All that makes a `QNetwork` like the one here, by name, as JSON has it.
     """
 
     def setup(self) -> None:
@@ -26,16 +29,14 @@ class DQNModule(TorchRLModule, InferenceOnlyAPI):
         config: dict[str, Any] = dict(self.model_config)  # type: ignore[arg-type]
         self.double = config["double"]
 
-        def build() -> QNetwork:
-            return QNetwork(
-                self.observation_space.shape,  # type: ignore[arg-type, union-attr]
-                int(self.action_space.n),  # type: ignore[union-attr]
-                **{name: config[name] for name in _ARGUMENTS if name in config},
-            )
-
-        self.online = build()
+        self.arguments: dict[str, Any] = {
+            "observation_shape": list(self.observation_space.shape),  # type: ignore[arg-type, union-attr]
+            "num_actions": int(self.action_space.n),  # type: ignore[union-attr]
+            **{name: config[name] for name in _ARGUMENTS if name in config},
+        }
+        self.online = QNetwork(**self.arguments)
         if config["use_target"]:
-            self.target = build().requires_grad_(False)
+            self.target = QNetwork(**self.arguments).requires_grad_(False)
             self.update_target()
 
     def get_non_inference_attributes(self) -> list[str]:

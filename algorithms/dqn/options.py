@@ -14,9 +14,12 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from arcadia.errors import UserError, did_you_mean
+
+if TYPE_CHECKING:
+    from arcadia.runs import RunFolder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -340,3 +343,14 @@ def check_option_names(names: Any) -> None:
     for name in names:
         if name not in known:
             raise UserError(f"{name}: no option of DQN{did_you_mean(name, known)}")
+
+
+def options_of(run: RunFolder) -> DQNOptions:
+    """The options a run was made with.
+
+    Raises:
+        UserError: the run's config holds an option that this version does not know.
+    """
+    options = run.config["options"]
+    check_option_names(options)
+    return DQNOptions(**options)

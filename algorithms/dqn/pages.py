@@ -6,8 +6,7 @@ import io
 
 import numpy as np
 
-from algorithms.dqn.evaluation import options_of
-from algorithms.dqn.options import DQNOptions
+from algorithms.dqn.options import DQNOptions, options_of
 from algorithms.dqn.paper_scores import BESTS
 from arcadia.report import Report
 from arcadia.runs import RunFolder

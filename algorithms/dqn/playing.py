@@ -1,4 +1,4 @@
-"""Playing the shares of an evaluation: in this process, or in Ray actors side by side."""
+"""Playing a trained policy: loading it, and the shares of an evaluation, here or in Ray actors."""
 
 from __future__ import annotations
 
@@ -13,14 +13,71 @@ from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 from ray.rllib.core import COMPONENT_RL_MODULE
 
 from algorithms.dqn.config import DQNConfig
+from algorithms.dqn.options import DQNOptions, options_of
+from algorithms.dqn.policy import Policy, read_policy
 from algorithms.dqn.protocols import Share
 from algorithms.dqn.runner import DQNRunner
 from algorithms.dqn.scores import Game
 from arcadia.cluster import state_environment
 from arcadia.errors import UserError
+from arcadia.runs import RunFolder
 
 _TURN_S = 1.0  # how long an actor plays before it tells how far it is
 _START_S = 120.0
+
+
+def load_runner(
+    run: RunFolder,
+    *,
+    num_envs: int,
+    seed: int | None,
+    picture: bool = False,
+    checkpoint: str = "last",
+) -> DQNRunner:
+    """A runner that plays a run's checkpoint with `epsilon_eval`.
+
+    Args:
+        run: A run of DQN.
+        num_envs: Environments played side by side.
+        seed: Of the environments and of the random actions.
+        picture: Make Gymnasium environments with the render mode `rgb_array`.
+        checkpoint: `last`, `best` or a step; see `RunFolder.find_checkpoint`.
+
+    Raises:
+        UserError: the run has no such checkpoint, or one that holds no network of DQN or one for
+            something else than the run plays.
+    """
+    folder, _ = run.find_checkpoint(checkpoint)
+    policy, options = read_policy(folder), options_of(run)
+    check_game(policy, options, str(folder))
+    config = DQNConfig.of_options(options).debugging(seed=seed)
+    config.num_envs_per_env_runner = num_envs
+    config.in_evaluation = True
+    if picture and config.env is not None:
+        config.environment(env_config={"render_mode": "rgb_array"})
+    runner = DQNRunner(config=config, worker_index=0)
+    try:
+        runner.module.online.load_state_dict(policy.network.state_dict())
+    except RuntimeError as error:
+        runner.stop()
+        raise UserError(
+            f"{folder}: holds another network than that of the run's options ({error})"
+        ) from error
+    return runner
+
+
+def check_game(policy: Policy, options: DQNOptions, where: str) -> None:
+    """Refuses the policy of one game where another is played.
+
+    Raises:
+        UserError: they differ, naming both; `where` says what holds the policy.
+    """
+    learnt, plays = (o.game or o.env for o in (policy.options, options))
+    if learnt != plays:
+        raise UserError(
+            f'{where}: holds the network of another game: it learnt "{learnt}", and "{plays}" is '
+            "what the run plays"
+        )
 
 
 class SharePlayer:

@@ -11,6 +11,7 @@ Shapes: B batch, A actions, Z atoms, K frames in a stack, C channels of a frame.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -46,7 +47,7 @@ class QNetwork(nn.Module):
 
     def __init__(
         self,
-        observation_shape: tuple[int, ...],
+        observation_shape: Sequence[int],
         num_actions: int,
         *,
         network: str = "nips2013",

@@ -43,12 +43,12 @@ def run_training(
     if resumed is None and command.run_dir is not None:
         RunFolder.check_free(command.run_dir)
     from algorithms.dqn.algorithm import DQN
-    from algorithms.dqn.evaluation import config_of
+    from algorithms.dqn.config import DQNConfig
     from arcadia import cluster
 
     seed = command.seed if command.seed is not None else random.SystemRandom().randrange(2**31)
     seed = seed if resumed is None else resumed.seed
-    config = config_of(options, seed)
+    config = DQNConfig.of_options(options).debugging(seed=seed)
     config.validate()  # before Ray is started or a folder is made
     cluster.connect(command.address)
     cluster.check_gpus(options.num_gpus_per_learner)
@@ -147,7 +147,7 @@ def _report(telemetry: Any, result: dict[str, Any], algo: DQN) -> dict[str, floa
         scores = {"episode/return": episode["return"], "episode/length": episode["length"]}
         telemetry.scalars(scores, episode["step"] * per_step)
     runner, learner = result["env_runners"], result["learners"]["default_policy"]
-    evaluation = result.get("evaluation", {}).get("env_runners", {})
+    evaluation = result["evaluation"]["env_runners"] if result["evaluated"] else {}
     scalars = {
         "episode/return_mean": runner.get("episode_return_mean"),
         "evaluation/return_mean": evaluation.get("episode_return_mean"),
@@ -242,9 +242,9 @@ class Evaluations:
 
     def add(self, result: dict[str, Any], algo: DQN) -> bool:
         """Notes the evaluation in an iteration's result, if any; whether it is the best so far."""
-        scores = result.get("evaluation", {}).get("env_runners")
-        if not scores:
+        if not result["evaluated"]:
             return False
+        scores = result["evaluation"]["env_runners"]
         names = {
             "return_mean": "episode_return_mean",
             "return_min": "episode_return_min",

@@ -16,7 +16,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from algorithms.dqn.evaluation import load_runner, options_of
+from algorithms.dqn.options import options_of
+from algorithms.dqn.playing import load_runner
 from algorithms.dqn.runner import DQNRunner
 from algorithms.dqn.stacks import make_frames
 from algorithms.envs import GymnasiumFrames

@@ -8,7 +8,6 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
-from ray.tune.registry import ENV_CREATOR, _global_registry
 
 from algorithms.envs.vector import FrameStep
 from arcadia.errors import UserError, did_you_mean
@@ -20,6 +19,8 @@ def check_env(name: str) -> None:
     Names given to `ray.tune.register_env`, class paths (`module.Class`) and Gymnasium ids whose
     module is named (`module:Id-v0`) are left to those who load them.
     """
+    from ray.tune.registry import ENV_CREATOR, _global_registry  # a policy plays without Ray
+
     if _global_registry.contains(ENV_CREATOR, name) or "." in name or ":" in name:
         return
     # Gymnasium takes an id without its version for the latest one.

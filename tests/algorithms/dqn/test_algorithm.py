@@ -208,15 +208,22 @@ def test_rllib_evaluation_and_callbacks_work():
     config = (
         DQNConfig.preset("fast", env="CartPole-v1", learning_starts=100, steps_per_iteration=200)
         .callbacks(on_train_result=lambda result, **_: seen.append(result["training_iteration"]))
-        .evaluation(evaluation_interval=1, evaluation_duration=3)
+        .evaluation(evaluation_interval=3, evaluation_duration=3)
     )
     algo = config.build_algo()
+    assert not algo.train()["evaluated"]
+    algo.train()
     result = algo.train()
     evaluation = result["evaluation"]["env_runners"]
+    # The scores of the latest evaluation stay, and one is told from none.
+    later = [algo.train(), algo.train()]
+    assert [r["evaluated"] for r in (result, *later)] == [True, False, False]
+    for scores in (r["evaluation"]["env_runners"] for r in later):
+        assert scores["episode_return_mean"] == evaluation["episode_return_mean"]
     assert evaluation["num_episodes"] == 3
     assert evaluation["episode_return_mean"] > 5
-    assert result["num_env_steps_sampled_lifetime"] == algo.num_env_steps < 210
-    assert seen == [1]
+    assert later[-1]["num_env_steps_sampled_lifetime"] == algo.num_env_steps < 1_010
+    assert seen == [1, 2, 3, 4, 5]
     algo.stop()
 
 

@@ -17,11 +17,12 @@ from hypothesis import strategies as st
 from ray.tune.registry import register_env
 
 from algorithms.dqn import protocols
-from algorithms.dqn.evaluate import by_game
-from algorithms.dqn.evaluation import config_of, load_runner, play
+from algorithms.dqn.config import DQNConfig
+from algorithms.dqn.evaluation import by_game
 from algorithms.dqn.options import DQNOptions
 from algorithms.dqn.paper_scores import BESTS, MEANS, TABLE_1, human_normalized_percent
-from algorithms.dqn.playing import play_here, play_in_actors
+from algorithms.dqn.playing import load_runner, play_here, play_in_actors
+from algorithms.dqn.policy import write_policy
 from algorithms.dqn.presets import preset
 from algorithms.dqn.protocols import Share, shares
 from algorithms.dqn.runner import DQNRunner
@@ -30,11 +31,9 @@ from arcadia.cli import main
 from arcadia.errors import UserError
 from arcadia.runs import RunFolder
 
-NETWORK = Path("learner_group", "learner", "rl_module", "default_policy")
-
 
 def runner_of(options: DQNOptions) -> DQNRunner:
-    config = config_of(options, 0)
+    config = DQNConfig.of_options(options).debugging(seed=0)
     config.num_envs_per_env_runner = 1
     return DQNRunner(config=config, worker_index=0)
 
@@ -46,7 +45,11 @@ def make_run(folder: Path, *steps: int, best: int | None = None, **options: Any)
     run = RunFolder.create(folder, kind="dqn", config=config, seed=1)
     runner = runner_of(resolved)
     local = folder.parent / f"{folder.name}-checkpoint"
-    runner.module.save_to_path(local / NETWORK)
+    local.mkdir()
+    module, actions = runner.module, runner.frames.action_space
+    write_policy(
+        local, module.online, resolved, arguments=module.arguments, action_space=actions, step=0
+    )
     runner.stop()
     for step in steps:
         run.publish_checkpoint(local, step)
@@ -68,7 +71,7 @@ def played(
         steps.append(taken)
         games.extend(ended)
 
-    config = config_of(options, None)
+    config = DQNConfig.of_options(options)
     if num_actors:
         play_in_actors(config, weights, parts, tell, num_actors)
     else:
@@ -290,7 +293,7 @@ def test_an_actor_that_dies_or_fails_is_one_clear_error_and_leaves_none_behind()
     assert len(str(death.value).splitlines()) == 1
     assert free_cpus_come_back()
     runner = runner_of(options)
-    config = config_of(options, None).environment(env_config={"fails": True})
+    config = DQNConfig.of_options(options).environment(env_config={"fails": True})
     with pytest.raises(KeyError, match="no such state"):
         play_in_actors(
             config, runner.module.get_state(inference_only=True), parts, lambda *_: None, 2
@@ -455,8 +458,8 @@ def register_fails() -> None:
         (["SAME"], "is given twice"),
         (["EMPTY"], "has no checkpoint yet"),
         (["OTHER"], 'a run of the kind "noisy"'),
-        (["FOREIGN"], "holds no network of DQN"),
-        (["SWAPPED"], "holds a network of another game"),
+        (["FOREIGN"], "holds no policy of DQN"),
+        (["SWAPPED"], 'holds the network of another game: it learnt "CartPole-v1"'),
     ],
 )
 def test_a_mistake_is_one_line_and_nothing_is_played(words, complaint, cartpole, tmp_path, capsys):
@@ -487,7 +490,7 @@ def test_a_mistake_is_one_line_and_nothing_is_played(words, complaint, cartpole,
 
 def test_a_runner_is_loaded_and_plays_whole_episodes(cartpole):
     runner = load_runner(RunFolder.open(cartpole), num_envs=2, seed=3)
-    scores = play(runner, 4, None)
+    episodes = runner.play_episodes(4)
     runner.stop()
-    assert len(scores.returns) == 4
-    assert scores.returns == [float(length) for length in scores.lengths]
+    assert [e.return_ for e in episodes] == [float(e.length) for e in episodes]
+    assert len(episodes) == 4
