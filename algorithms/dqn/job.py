@@ -17,7 +17,7 @@ from arcadia.options import CommonOptions, command_words, parse, peek
 from arcadia.runs import RunFolder
 
 if TYPE_CHECKING:
-    from arcadia.commands import EvaluateOptions, WatchOptions
+    from arcadia.commands import EvaluateOptions, ExportOptions, WatchOptions
     from arcadia.report import Report
 
 # What may differ when a run goes on: how long it goes, where, and what is kept and said of it.
@@ -40,6 +40,10 @@ class TrainOptions(CommonOptions):
     2013 paper to the letter) or nature2015."""
     resume: str | None = None
     """Run to go on with; its options stay, other ones are refused."""
+    seeds: int | None = None
+    """Train so many seeds side by side, `seed` and those that follow it, each a run of its own in
+    seed-N of the run's folder, and plot their mean and its 95 % confidence band. On a cluster of
+    several machines give a run_dir that all of them see."""
     minutes: float | None = None
     """Stop after so many minutes of training, whatever total_frames says."""
     checkpoint_minutes: float = 10
@@ -52,6 +56,8 @@ class TrainOptions(CommonOptions):
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
                 raise UserError(f"{name} {value}: must be a finite number above 0")
+        if self.seeds is not None and not 2 <= self.seeds <= 1_000:
+            raise UserError(f"seeds {self.seeds}: must be between 2 and 1000")
 
 
 def train(argv: list[str], prog: str) -> dict[str, Any]:
@@ -67,16 +73,18 @@ def train(argv: list[str], prog: str) -> dict[str, Any]:
         run = None
     else:
         run = RunFolder.open(resume)
-        if run.kind != "dqn":
+        if run.kind not in ("dqn", "dqn-seeds"):
             raise UserError(f'{resume}: a run of kind "{run.kind}"; dqn cannot go on with it')
-        default = TrainOptions(preset=run.config["preset"], options=options_of(run))
+        seeds = run.config.get("seeds")
+        default = TrainOptions(preset=run.config["preset"], options=options_of(run), seeds=seeds)
     command = parse(TrainOptions, argv, prog, default)
-    from algorithms.dqn.training import run_training
-
-    if run is None:
-        return run_training(command, command_words(prog, argv))
-    _refuse_contradictions(command, default, run)
-    return run_training(command, command_words(prog, argv), run)
+    if run is not None:
+        _refuse_contradictions(command, default, run)
+    if command.seeds is None:
+        from algorithms.dqn.training import run_training as run_it
+    else:
+        from algorithms.dqn.seeds import run_seeds as run_it
+    return run_it(command, command_words(prog, argv), run)
 
 
 def _refuse_contradictions(command: TrainOptions, default: TrainOptions, run: RunFolder) -> None:
@@ -89,6 +97,9 @@ def _refuse_contradictions(command: TrainOptions, default: TrainOptions, run: Ru
             )
     if command.preset != default.preset:
         raise UserError(f"preset {command.preset!r}: the run was made with {default.preset!r}")
+    if command.seeds != default.seeds:
+        was = "one seed" if default.seeds is None else f"{default.seeds} seeds"
+        raise UserError(f"seeds {command.seeds}: the run was made with {was}; leave it out")
     if command.run_dir is not None:
         raise UserError("run_dir: a run goes on in its own folder; leave it out with --resume")
     if command.seed is not None and command.seed != run.seed:
@@ -102,17 +113,25 @@ def evaluate(runs: Sequence[RunFolder], command: EvaluateOptions) -> dict[str, A
     return evaluate(runs, command)
 
 
+def export(run: RunFolder, command: ExportOptions) -> dict[str, Any]:
+    """`arcadia export RUN`: the policy as ONNX."""
+    from algorithms.dqn.export import export
+
+    return export(run, command)
+
+
 def watch(run: RunFolder, command: WatchOptions) -> dict[str, Any]:
-    """`arcadia watch RUN`: films one episode of the latest checkpoint."""
+    """`arcadia watch RUN`: films one episode, and draws its predicted value."""
     from algorithms.dqn.watch import film
 
     result = film(
         run,
+        checkpoint=command.checkpoint,
         seed=command.seed if command.seed is not None else 0,
         epsilon=command.epsilon,
         max_seconds=command.max_seconds,
     )
-    print(f"Film: {result['film']}")
+    print(f"Film: {result['film']}\nValue: {result['figure']}")
     return result
 
 

@@ -42,6 +42,13 @@ def page(run: RunFolder) -> Report:
             "The game's own picture; the predicted value of the last ten seconds; the value of each"
             " action now, the one taken lit (a random one now and then).",
         )
+    if run.exists("value.png"):
+        report.image(
+            "The value of a stretch of the game",
+            run.read_bytes("value.png"),
+            "The predicted value where it moves most, and the screens at its turning points (2013, "
+            "section 5.2). Dashed lines: points won or lost.",
+        )
     _curves(report, scalars, options)
     if run.exists("held_out.npz"):
         _seen(report, run, options)
@@ -84,6 +91,13 @@ def _curves(
     axis = f"environment frames ({per_step} a step)" if per_step > 1 else "environment steps"
     shown = (
         ("Learning curve", "episode/return", "return", "Every training game, in its own points."),
+        (
+            "Evaluation",
+            "evaluation/return_mean",
+            "mean return",
+            f"Mean over {options.eval_episodes} games with epsilon {options.epsilon_eval:g}, as "
+            "training went on.",
+        ),
         (
             "Predicted value",
             "learner/held_out_max_q",

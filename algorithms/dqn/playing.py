@@ -13,8 +13,8 @@ from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 from ray.rllib.core import COMPONENT_RL_MODULE
 
 from algorithms.dqn.config import DQNConfig
-from algorithms.dqn.options import DQNOptions, options_of
-from algorithms.dqn.policy import Policy, read_policy
+from algorithms.dqn.options import options_of
+from algorithms.dqn.policy import check_game, read_policy
 from algorithms.dqn.protocols import Share
 from algorithms.dqn.runner import DQNRunner
 from algorithms.dqn.scores import Game
@@ -64,20 +64,6 @@ def load_runner(
             f"{folder}: holds another network than that of the run's options ({error})"
         ) from error
     return runner
-
-
-def check_game(policy: Policy, options: DQNOptions, where: str) -> None:
-    """Refuses the policy of one game where another is played.
-
-    Raises:
-        UserError: they differ, naming both; `where` says what holds the policy.
-    """
-    learnt, plays = (o.game or o.env for o in (policy.options, options))
-    if learnt != plays:
-        raise UserError(
-            f'{where}: holds the network of another game: it learnt "{learnt}", and "{plays}" is '
-            "what the run plays"
-        )
 
 
 class SharePlayer:

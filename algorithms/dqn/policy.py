@@ -219,3 +219,17 @@ def read_policy(
         step=int(described["step"]),
         seed=seed,
     )
+
+
+def check_game(policy: Policy, options: DQNOptions, where: str) -> None:
+    """Refuses the policy of one game where another is played.
+
+    Raises:
+        UserError: they differ, naming both; `where` says what holds the policy.
+    """
+    learnt, plays = (o.game or o.env for o in (policy.options, options))
+    if learnt != plays:
+        raise UserError(
+            f'{where}: holds the network of another game: it learnt "{learnt}", and "{plays}" is '
+            "what the run plays"
+        )

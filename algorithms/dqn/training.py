@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import io
 import math
 import random
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
 
 from arcadia.atomic import explained
 from arcadia.errors import UserError
@@ -23,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def run_training(
-    command: TrainOptions, words: list[str] | None = None, resumed: RunFolder | None = None
+    command: TrainOptions, words: Sequence[str] | None = None, resumed: RunFolder | None = None
 ) -> dict[str, Any]:
     """Trains, with a run folder, TensorBoard, a progress line and checkpoints.
 
@@ -33,111 +37,203 @@ def run_training(
         resumed: The run to go on with.
 
     Returns:
-        `run`, `env_steps`, `env_frames`, `updates`, `episode_return_mean` (of the last hundred
-        training episodes; None before the first ended), `evaluation_return_best` (None before the
-        first evaluation) and `seconds`.
+        As `Training.result`.
+    """
+    from arcadia.progress import Progress
+
+    check(command, resumed)
+    # Ray has its own handler for SIGTERM from here on, and it only exits.
+    with StopSignal() as stop, Training(command, words, resumed) as training:
+        print(f"Run: {training.run.storage.shown()}", flush=True)
+        unit, total = training.unit, training.total
+        name = f"DQN on {command.options.game or command.options.env}"
+        with Progress(total, unit, name, start=training.done) as progress:
+            while not training.is_finished and not stop.requested:
+                training.step()
+                progress.update(training.done, **training.fields())
+        training.finish(stopped=stop.requested)
+        if stop.requested:
+            print(f"Stopped; go on with --resume {training.run.storage.shown()}")
+        return training.result()
+
+
+def check(command: TrainOptions, resumed: RunFolder | None = None) -> None:
+    """Refuses what cannot be trained, before a folder is made, and connects to Ray.
+
+    Raises:
+        UserError: naming what is wrong.
     """
     options = command.options
     if options.game is None and options.env is None:
         raise UserError("game: give --game, such as --game pong, or --env")
     if resumed is None and command.run_dir is not None:
         RunFolder.check_free(command.run_dir)
-    from algorithms.dqn.algorithm import DQN
+    if resumed is not None and not resumed.checkpoints():
+        where = resumed.storage.shown()
+        raise UserError(f"{where}: has no checkpoint to go on from; start a new run")
     from algorithms.dqn.config import DQNConfig
     from arcadia import cluster
 
-    seed = command.seed if command.seed is not None else random.SystemRandom().randrange(2**31)
-    seed = seed if resumed is None else resumed.seed
-    config = DQNConfig.of_options(options).debugging(seed=seed)
-    config.validate()  # before Ray is started or a folder is made
+    DQNConfig.of_options(options).validate()
     cluster.connect(command.address)
     cluster.check_gpus(options.num_gpus_per_learner)
-    # Ray has its own handler for SIGTERM from here on, and it only exits.
-    with StopSignal() as stop:
-        algo = config.build_algo()
+
+
+class Training:
+    """A run under way: the algorithm, its folder, and what is written there as it goes.
+
+    A context manager: when its block fails, the run's status says so, and everything is closed.
+
+    Args:
+        command: What to train and for how long.
+        words: The command line, for the run's record.
+        resumed: The run to go on with, from its start if it has no checkpoint yet; None makes one.
+
+    Attributes:
+        run: Its folder.
+        algo: What is trained.
+        is_finished: Whether `total_frames` or `minutes` are over.
+    """
+
+    def __init__(
+        self,
+        command: TrainOptions,
+        words: Sequence[str] | None = None,
+        resumed: RunFolder | None = None,
+    ) -> None:
+        from algorithms.dqn.algorithm import DQN
+        from algorithms.dqn.config import DQNConfig
+        from arcadia.telemetry import Telemetry
+
+        self._command, options = command, command.options
+        seed = command.seed if command.seed is not None else random.SystemRandom().randrange(2**31)
+        seed = seed if resumed is None else resumed.seed
+        algo = DQNConfig.of_options(options).debugging(seed=seed).build_algo()
         assert isinstance(algo, DQN)
+        self.algo = algo
         try:
             if resumed is None:
-                run = RunFolder.create(
+                self.run = RunFolder.create(
                     command.run_dir or default_run_dir("dqn"),
                     kind="dqn",
                     config={"preset": command.preset, "options": dataclasses.asdict(options)},
                     seed=seed,
                     command=words,
                 )
-                _save_held_out(run, algo)
+                _save_held_out(self.run, algo)
             else:
-                run = resumed
-                _restore(run, algo)
-                run.set_status("running")
-            return _train(run, algo, command, stop)
-        finally:
+                self.run = resumed
+                if resumed.checkpoints():
+                    _restore(resumed, algo)
+                resumed.set_status("running")
+            self.evaluations = Evaluations(self.run)
+            self._telemetry = Telemetry(self.run, ray_metrics=True, start_step=_frames(algo))
+        except BaseException:
             algo.stop()
+            raise
+        self._start_s = self._saved_at_s = time.monotonic()
+        self._total_steps = options.steps(options.total_frames)
+        self._mean_return: float | None = None
+        self._scalars: dict[str, float] = {}
 
+    def __enter__(self) -> Self:
+        self._telemetry.__enter__()
+        return self
 
-def _train(run: RunFolder, algo: DQN, command: TrainOptions, stop: StopSignal) -> dict[str, Any]:
-    from arcadia.progress import Progress
-    from arcadia.telemetry import Telemetry
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.algo.stop()
+        # What failed may be the disk that all of this is written to.
+        with contextlib.suppress(UserError, OSError) if error else contextlib.nullcontext():
+            self._telemetry.__exit__(kind, error, traceback)
+            if error is not None:
+                status = "stopped" if isinstance(error, KeyboardInterrupt) else "failed"
+                self.run.set_status(status, error=f"{type(error).__name__}: {error}")
 
-    options, start = command.options, time.monotonic()
-    total = options.steps(options.total_frames)
-    saved_at, mean_return = start, None
-    evaluations = Evaluations(run)
-    print(f"Run: {run.storage.shown()}", flush=True)
-    name = options.game or options.env or ""
-    if command.minutes is None:
-        progress = Progress(total, "steps", f"DQN on {name}", start=algo.num_env_steps)
-    else:
-        progress = Progress(round(command.minutes * 60), "s", f"DQN on {name}")
-    try:
-        with (
-            Telemetry(run, ray_metrics=True, start_step=_frames(algo)) as telemetry,
-            progress,
-        ):
-            while algo.num_env_steps < total and not stop.requested:
-                result = algo.train()
-                scalars = _report(telemetry, result, algo)
-                mean_return = scalars.get("episode/return_mean", mean_return)
-                if evaluations.add(result, algo):
-                    _keep_best(run, algo)
-                now = time.monotonic()
-                seconds = min(round(now - start), round((command.minutes or 0) * 60))
-                progress.update(
-                    algo.num_env_steps if command.minutes is None else seconds,
-                    **{
-                        "steps": f"{algo.num_env_steps:,}",
-                        "return": "-" if mean_return is None else f"{mean_return:.1f}",
-                        **({"best": f"{evaluations.best:.1f}"} if evaluations.list else {}),
-                        "max-Q": f"{scalars.get('learner/held_out_max_q', 0.0):.2f}",
-                        "eps": f"{scalars['runner/epsilon']:.2f}",
-                        "steps/s": f"{scalars['runner/env_steps_per_s']:.0f}",
-                    },
-                )
-                if now - saved_at > command.checkpoint_minutes * 60:
-                    _checkpoint(run, algo)
-                    saved_at = now
-                if command.minutes is not None and now - start > command.minutes * 60:
-                    break
-        _checkpoint(run, algo)
-    except BaseException as error:
-        status = "stopped" if isinstance(error, KeyboardInterrupt) else "failed"
-        with contextlib.suppress(UserError):  # what failed may be the disk it is written to
-            run.set_status(status, error=f"{type(error).__name__}: {error}")
-        raise
-    finished = algo.num_env_steps >= total or not stop.requested
-    run.set_status("completed" if finished else "stopped", env_steps=algo.num_env_steps)
-    run.sync()
-    if stop.requested:
-        print(f"Stopped; go on with --resume {run.storage.shown()}")
-    return {
-        "run": run.uri,
-        "env_steps": algo.num_env_steps,
-        "env_frames": _frames(algo),
-        "updates": algo.num_updates,
-        "episode_return_mean": mean_return,
-        "evaluation_return_best": evaluations.best if evaluations.list else None,
-        "seconds": round(time.monotonic() - start, 1),
-    }
+    @property
+    def seconds(self) -> float:
+        """Since this process took the run up."""
+        return time.monotonic() - self._start_s
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether it has gone as far as was asked."""
+        minutes = self._command.minutes
+        out_of_time = minutes is not None and self.seconds > minutes * 60
+        return out_of_time or self.algo.num_env_steps >= self._total_steps
+
+    @property
+    def unit(self) -> str:
+        """What `done` and `total` count."""
+        return "steps" if self._command.minutes is None else "s"
+
+    @property
+    def total(self) -> int:
+        """How far it is to go."""
+        minutes = self._command.minutes
+        return self._total_steps if minutes is None else round(minutes * 60)
+
+    @property
+    def done(self) -> int:
+        """How far it has gone."""
+        steps = self._command.minutes is None
+        return self.algo.num_env_steps if steps else min(round(self.seconds), self.total)
+
+    def fields(self) -> dict[str, str]:
+        """What a progress line says of it."""
+        scalars, evaluations = self._scalars, self.evaluations
+        return {
+            "steps": f"{self.algo.num_env_steps:,}",
+            "return": "-" if self._mean_return is None else f"{self._mean_return:.1f}",
+            **({"best": f"{evaluations.best:.1f}"} if evaluations.list else {}),
+            "max-Q": f"{scalars.get('learner/held_out_max_q', 0.0):.2f}",
+            "eps": f"{scalars['runner/epsilon']:.2f}",
+            "steps/s": f"{scalars['runner/env_steps_per_s']:.0f}",
+        }
+
+    def step(self) -> None:
+        """One iteration: trains, writes its metrics, and saves what is due."""
+        result = self.algo.train()
+        self._scalars = _report(self._telemetry, result, self.algo)
+        self._mean_return = self._scalars.get("episode/return_mean", self._mean_return)
+        if self.evaluations.add(result, self.algo):
+            _keep_best(self.run, self.algo)
+        if time.monotonic() - self._saved_at_s > self._command.checkpoint_minutes * 60:
+            _checkpoint(self.run, self.algo)
+            self._saved_at_s = time.monotonic()
+
+    def finish(self, *, stopped: bool = False) -> None:
+        """Writes the last checkpoint and the run's status.
+
+        Args:
+            stopped: Somebody asked for the end.
+        """
+        _checkpoint(self.run, self.algo)
+        status = "stopped" if stopped and not self.is_finished else "completed"
+        self.run.set_status(status, env_steps=self.algo.num_env_steps)
+        self.run.sync()
+
+    def result(self) -> dict[str, Any]:
+        """What the command answers.
+
+        Returns:
+            `run`, `env_steps`, `env_frames`, `updates`, `episode_return_mean` (of the last hundred
+            training episodes; None before the first ended), `evaluation_return_best` (None before
+            the first evaluation) and `seconds`.
+        """
+        return {
+            "run": self.run.uri,
+            "env_steps": self.algo.num_env_steps,
+            "env_frames": _frames(self.algo),
+            "updates": self.algo.num_updates,
+            "episode_return_mean": self._mean_return,
+            "evaluation_return_best": self.evaluations.best if self.evaluations.list else None,
+            "seconds": round(self.seconds, 1),
+        }
 
 
 def _report(telemetry: Any, result: dict[str, Any], algo: DQN) -> dict[str, float]:
@@ -200,9 +296,10 @@ def _keep_best(run: RunFolder, algo: DQN) -> None:
 
 def _restore(run: RunFolder, algo: DQN) -> None:
     """Takes up the last checkpoint, with the replay that was saved beside it."""
-    if not run.checkpoints():
-        raise UserError(f"{run.storage.shown()}: has no checkpoint to go on from; start a new run")
+    from algorithms.dqn.policy import check_game, read_policy
+
     checkpoint, step = run.find_checkpoint("last")
+    check_game(read_policy(checkpoint), algo.options, str(checkpoint))
     algo.restore_from_path(checkpoint)
     if step in run.checkpoints("replay"):
         algo.replay.restore(run.checkpoint(step, "replay"))
@@ -262,10 +359,6 @@ class Evaluations:
 
 def _save_held_out(run: RunFolder, algo: DQN) -> None:
     if algo.held_out is not None:
-        import io
-
-        import numpy as np
-
         file = io.BytesIO()
         np.savez_compressed(file, states=algo.held_out)
         run.write_bytes("held_out.npz", file.getvalue())

@@ -1,4 +1,4 @@
-"""Filming a policy at play, with its values drawn beside the picture.
+"""Watching a policy at play: a film with its values beside the picture, and a figure of them.
 
 A game is shown in the console's own colours and resolution: a second emulator, seeded and stepped
 like the one the agent plays, draws them.
@@ -19,7 +19,9 @@ import numpy as np
 from algorithms.dqn.options import options_of
 from algorithms.dqn.playing import load_runner
 from algorithms.dqn.runner import DQNRunner
+from algorithms.dqn.score_tables import title_of
 from algorithms.dqn.stacks import make_frames
+from algorithms.dqn.value_figure import value_figure
 from algorithms.envs import GymnasiumFrames
 from algorithms.replay import FrameCodec
 from arcadia.errors import UserError
@@ -46,24 +48,31 @@ class Moment:
 
 
 def film(
-    run: RunFolder, *, seed: int, epsilon: float | None = None, max_seconds: float = 120
+    run: RunFolder,
+    *,
+    checkpoint: str = "last",
+    seed: int,
+    epsilon: float | None = None,
+    max_seconds: float = 120,
 ) -> dict[str, Any]:
-    """Plays one episode of a run's latest checkpoint and writes `watch.mp4` into the run.
+    """Plays one episode of a run's checkpoint; writes `watch.mp4` and `value.png` into the run.
 
     Args:
         run: A run of DQN.
+        checkpoint: "last", "best" or a step.
         seed: Of the environment and of the random actions.
         epsilon: Chance of a random action; None: the run's `epsilon_eval`.
         max_seconds: Of film, at the game's own speed; a longer episode is left in the middle.
 
     Returns:
-        `film` (its path), `steps`, `score` and `ended` (whether the episode did).
+        `film` and `figure` (their paths), `checkpoint_step`, `steps`, `score` and `ended` (whether
+        the episode did).
 
     Raises:
         UserError: the run has no checkpoint, or its environment draws no pictures.
     """
     options = options_of(run)
-    runner = load_runner(run, num_envs=1, seed=seed, picture=True)
+    runner = load_runner(run, num_envs=1, seed=seed, picture=True, checkpoint=checkpoint)
     screens = _Screens(runner, seed)
     fps = screens.fps
     epsilon = options.epsilon_eval if epsilon is None else epsilon
@@ -89,9 +98,19 @@ def film(
             for frame in _drawn(moments, screens, runner.frames.action_names, fps):
                 writer.write(frame)
         run.write_bytes("watch.mp4", path.read_bytes())
+    title = f"Predicted value in {title_of(str(options.game or options.env))}"
+    figure = value_figure(
+        [float(m.q_values.max()) for m in moments],
+        [m.score for m in moments],
+        lambda step: screens.decoded(moments[step].picture),
+        title,
+    )
+    run.write_bytes("value.png", figure)
     runner.stop()
     return {
-        "film": f"{run.uri}/watch.mp4",
+        "film": run.storage.shown("watch.mp4"),
+        "figure": run.storage.shown("value.png"),
+        "checkpoint_step": run.find_checkpoint(checkpoint)[1],
         "steps": len(moments),
         "score": score,
         "ended": ended,

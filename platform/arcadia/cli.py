@@ -35,6 +35,7 @@ COMMANDS: dict[str, Command] = {
     "train dqn": Command("algorithms.dqn.job:train", "train DQN on Atari or a Gymnasium env"),
     "evaluate": Command("arcadia.commands:evaluate", "play a run's policy and a random one"),
     "watch": Command("arcadia.commands:watch", "film a run's policy at play"),
+    "export": Command("arcadia.commands:export", "write a run's policy as ONNX"),
     "report": Command("arcadia.commands:report", "write a run's report, one HTML page"),
     "tune": Command("arcadia.commands:tune", "run the sweep that a Python file describes"),
     "demo": Command("arcadia.demo:demo", "a few minutes of everything, on this machine"),

@@ -85,10 +85,14 @@ class EvaluateOptions(CommonOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class WatchOptions(CommonOptions):
-    """Films a run's policy at play, with its values drawn beside the picture."""
+    """Films a run's policy at play, with its values drawn beside the picture (watch.mp4), and draws
+    the predicted value over a stretch of the game with the frames at its turning points
+    (value.png)."""
 
     run: Annotated[str, tyro.conf.Positional]
     """Folder or address of the run."""
+    checkpoint: str = "last"
+    """last, best (the one that did best in evaluation during training), or a step."""
     epsilon: float | None = None
     """Chance of a random action (0 to 1); by default the run's epsilon_eval."""
     max_seconds: float = 120
@@ -100,6 +104,17 @@ class WatchOptions(CommonOptions):
             raise UserError(f"max_seconds {self.max_seconds}: must be above 0")
         if self.epsilon is not None and not 0 <= self.epsilon <= 1:
             raise UserError(f"epsilon {self.epsilon}: must be between 0 and 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportOptions(CommonOptions):
+    """Writes a run's policy as policy.onnx into the run, after checking that it gives the same
+    values; needs the packages of arcadia[export]."""
+
+    run: Annotated[str, tyro.conf.Positional]
+    """Folder or address of the run."""
+    checkpoint: str = "last"
+    """last, best (the one that did best in evaluation during training), or a step."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,6 +170,13 @@ def watch(argv: list[str], prog: str) -> dict[str, Any]:
     return job_of(run).watch(run, options)
 
 
+def export(argv: list[str], prog: str) -> dict[str, Any]:
+    """`arcadia export RUN`."""
+    options = parse(ExportOptions, argv, prog)
+    run = _run_of(options)
+    return job_of(run).export(run, options)
+
+
 def report(argv: list[str], prog: str) -> dict[str, Any]:
     """`arcadia report RUN`."""
     from arcadia.report import build_report
@@ -171,7 +193,7 @@ def tune(argv: list[str], prog: str) -> dict[str, Any]:
     return run_sweep(parse(TuneOptions, argv, prog))
 
 
-def _run_of(options: WatchOptions | ReportOptions) -> RunFolder:
+def _run_of(options: WatchOptions | ExportOptions | ReportOptions) -> RunFolder:
     """The run that a command looks at, and into which it writes."""
     _refuse_run_dir(options)
     return RunFolder.open(options.run)

@@ -8,9 +8,9 @@ from types import ModuleType
 from arcadia.errors import UserError, did_you_mean
 from arcadia.runs import RunFolder
 
-JOBS = {"dqn": "algorithms.dqn.job"}
-"""By a run's kind: the module with `evaluate(runs, options)`, `watch(run, options)` and
-`report(run)`."""
+JOBS = {"dqn": "algorithms.dqn.job", "dqn-seeds": "algorithms.dqn.seeds"}
+"""By a run's kind: the module with `evaluate(runs, options)`, `watch(run, options)`,
+`export(run, options)` and `report(run)`."""
 
 
 def job_of(run: RunFolder) -> ModuleType:

@@ -122,6 +122,11 @@ class RunFolder:
             )
         return run
 
+    @staticmethod
+    def is_run(run_dir: str | os.PathLike[str]) -> bool:
+        """Whether a run is there."""
+        return Storage.at(run_dir).exists("run.json")
+
     @property
     def uri(self) -> str:
         """The path or address that `open` takes."""
