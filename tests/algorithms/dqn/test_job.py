@@ -1,10 +1,6 @@
 """The commands of DQN end to end, shrunken, on real environments."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +11,6 @@ from arcadia.media.video import probe, read_video
 from arcadia.runs import RunFolder
 from arcadia.telemetry import read_scalars
 
-ROOT = Path(__file__).parents[3]
 SMALL = [
     *("--learning-starts", "200"),
     *("--steps-per-iteration", "300"),
@@ -130,26 +125,3 @@ def test_a_run_without_a_checkpoint_is_told_so(tmp_path, capsys):
     for command in (["evaluate"], ["watch"], ["train", "dqn", "--resume"]):
         assert main([*command, str(tmp_path / "run")]) == 2
         assert "has no checkpoint" in capsys.readouterr().err
-
-
-def test_a_terminated_training_leaves_a_checkpoint_to_go_on_from(tmp_path):
-    run_dir = tmp_path / "run"
-    words = ["--env", "CartPole-v1", "--run-dir", str(run_dir), *SMALL]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "arcadia", "train", "dqn", *words, "--json"],
-        cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'platform'}"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline().startswith("Run:")
-    process.send_signal(signal.SIGTERM)
-    out, err = process.communicate(timeout=90)
-    assert process.returncode == 0, err
-    assert "go on with --resume" in out
-    assert json.loads(out.splitlines()[-1])["run"] == str(run_dir)
-    run = RunFolder.open(run_dir)
-    assert run.status == "stopped"
-    assert len(run.checkpoints()) == 1
