@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pyarrow.fs import FileSystem, FileType, LocalFileSystem, copy_files
+from pyarrow.fs import FileSystem, LocalFileSystem, copy_files
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.core import DEFAULT_MODULE_ID
@@ -24,7 +24,7 @@ from algorithms.dqn.config import DQNConfig
 from algorithms.dqn.episodes import SCORES, Episode, log_episodes
 from algorithms.dqn.held_out import collect_held_out_states
 from algorithms.dqn.learner import DQNLearner
-from algorithms.dqn.policy import write_policy
+from algorithms.dqn.policy import check_game, read_policy, write_policy
 from algorithms.dqn.runner import DQNRunner
 from algorithms.replay import FrameReplay, PrioritizedReplay
 
@@ -199,19 +199,39 @@ class DQN(Algorithm):
             step=self.num_env_steps,
         )
 
-    def restore_from_path(self, path: str | os.PathLike[str], *args: Any, **kwargs: Any) -> None:
+    def restore_from_path(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        component: str | None = None,
+        filesystem: FileSystem | None = None,
+        **kwargs: Any,
+    ) -> None:
         """Takes up what `save_to_path` saved, and goes on as the one who saved would have.
 
         Without a saved replay the replay stays as it is, and an empty one fills before learning
         goes on.
+
+        Args:
+            path: A folder or an address.
+            component: One part only, as RLlib names it.
+            filesystem: Where `path` is, unless the path says it.
+            **kwargs: RLlib's.
+
+        Raises:
+            UserError: There is no checkpoint of DQN, or one of another game.
         """
-        super().restore_from_path(os.fspath(path), *args, **kwargs)
-        filesystem, root = _filesystem_of(os.fspath(path), kwargs.get("filesystem"))
-        if filesystem.get_file_info(f"{root}/{_REPLAY}").type == FileType.Directory:
-            with tempfile.TemporaryDirectory() as folder:
-                if not isinstance(filesystem, LocalFileSystem):
-                    copy_files(root, folder, source_filesystem=filesystem)
-                    root = folder
+        if component is not None:
+            super().restore_from_path(path, component=component, filesystem=filesystem, **kwargs)
+            return
+        source, root = _filesystem_of(os.fspath(path), filesystem)
+        with tempfile.TemporaryDirectory() as folder:
+            if not isinstance(source, LocalFileSystem):
+                copy_files(root, folder, source_filesystem=source)
+                root = folder
+            check_game(read_policy(root), self.options, os.fspath(path))
+            super().restore_from_path(root, **kwargs)
+            if Path(root, _REPLAY).is_dir():
                 self.replay.restore(Path(root, _REPLAY))
 
     def get_state(self, *args: Any, **kwargs: Any) -> dict[str, Any]:

@@ -296,10 +296,7 @@ def _keep_best(run: RunFolder, algo: DQN) -> None:
 
 def _restore(run: RunFolder, algo: DQN) -> None:
     """Takes up the last checkpoint, with the replay that was saved beside it."""
-    from algorithms.dqn.policy import check_game, read_policy
-
     checkpoint, step = run.find_checkpoint("last")
-    check_game(read_policy(checkpoint), algo.options, str(checkpoint))
     algo.restore_from_path(checkpoint)
     if step in run.checkpoints("replay"):
         algo.replay.restore(run.checkpoint(step, "replay"))

@@ -125,3 +125,35 @@ def test_a_run_without_a_checkpoint_is_told_so(tmp_path, capsys):
     for command in (["evaluate"], ["watch"], ["train", "dqn", "--resume"]):
         assert main([*command, str(tmp_path / "run")]) == 2
         assert "has no checkpoint" in capsys.readouterr().err
+
+
+def test_a_checkpoint_that_does_not_belong_is_refused_by_name(tmp_path, capsys):
+    words = ["train", "dqn", *SMALL, "--total-frames", "300", "--run-dir"]
+    assert main([*words, str(tmp_path / "cartpole"), "--env", "CartPole-v1"]) == 0
+    ours = RunFolder.open(tmp_path / "cartpole")
+    config = {"preset": "fast", "options": {"env": "Acrobot-v1"}}
+    other = RunFolder.create(tmp_path / "other", kind="dqn", config=config, seed=1)
+    other.publish_checkpoint(ours.checkpoint(ours.checkpoints()[0]), 300)
+    foreign = RunFolder.create(tmp_path / "foreign", kind="dqn", config=config, seed=1)
+    (tmp_path / "things").mkdir()
+    (tmp_path / "things" / "model.zip").write_bytes(b"of another library")
+    foreign.publish_checkpoint(tmp_path / "things", 300)
+    sequence = RunFolder.create(tmp_path / "sequence", kind="sequence", config={}, seed=1)
+    capsys.readouterr()
+    for run, complaint in (
+        (other, 'holds the network of another game: it learnt "CartPole-v1", and "Acrobot-v1" is'),
+        (foreign, "holds no policy of DQN (policy.safetensors is missing)"),
+        (sequence, 'a run of kind "sequence"; dqn cannot go on with it'),
+    ):
+        assert main(["train", "dqn", "--resume", str(run.path)]) == 2
+        error = capsys.readouterr().err
+        assert complaint in error
+        assert len(error.splitlines()) == 1
+
+
+def test_a_replay_smaller_than_a_batch_is_refused(capsys):
+    words = ["--game", "pong", "--replay-capacity", "30", "--learning-starts", "10"]
+    assert main(["train", "dqn", *words]) == 2
+    error = capsys.readouterr().err
+    assert "replay_capacity 30: holds less than one batch; give at least 39" in error
+    assert len(error.splitlines()) == 1
