@@ -20,8 +20,9 @@ from algorithms.dqn.score_tables import markdown, table_of_one, table_of_several
 from algorithms.dqn.scores import Game, scores_of, standard_error
 from arcadia import cluster, provenance
 from arcadia.errors import UserError
+from arcadia.jsonable import jsonable
 from arcadia.progress import Progress
-from arcadia.runs import RunFolder, jsonable
+from arcadia.runs import RunFolder
 from arcadia.storage import Storage
 
 if TYPE_CHECKING:

@@ -16,7 +16,8 @@ import torch
 
 from algorithms.dqn.policy import Policy, load_policy
 from arcadia.errors import UserError
-from arcadia.runs import RunFolder, jsonable
+from arcadia.jsonable import jsonable
+from arcadia.runs import RunFolder
 
 if TYPE_CHECKING:
     from arcadia.commands import ExportOptions

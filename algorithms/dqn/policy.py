@@ -20,7 +20,8 @@ from safetensors.torch import save_file
 from algorithms.dqn.options import DQNOptions, check_option_names
 from algorithms.dqn.q_network import QNetwork
 from arcadia.errors import UserError
-from arcadia.runs import RunFolder, jsonable
+from arcadia.jsonable import jsonable
+from arcadia.runs import RunFolder
 
 if TYPE_CHECKING:
     from algorithms.dqn.policy_env import PolicyEnv

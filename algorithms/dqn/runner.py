@@ -29,9 +29,10 @@ from ray.rllib.utils.metrics import (
 
 from algorithms.dqn.episodes import Episode, log_episodes
 from algorithms.dqn.networks import DQNModule
+from algorithms.dqn.recorder import Recorder
 from algorithms.dqn.stacks import FrameStacks, make_frames, observation_space
 from algorithms.dqn.trace import EpisodeTrace
-from algorithms.replay import Fragment, FrameCodec, RecordFlag
+from algorithms.replay import Fragment, RecordFlag
 from arcadia.errors import UserError
 
 if TYPE_CHECKING:
@@ -63,14 +64,13 @@ class DQNRunner(EnvRunner, Checkpointable):
         self._num_steps = 0  # since the last call of get_metrics
         self.make_env()
         self.make_module()
-        self._codec = FrameCodec(
+        self.recorder = Recorder(
             self.frames.frame_shape,
             self.frames.frame_dtype,
             self.options.replay_compression if self.frames.stacks else "none",
+            first_stream=self.worker_index * self.num_envs,
+            num_streams=self.num_envs,
         )
-        self._stream = np.arange(self.num_envs) + self.worker_index * self.num_envs
-        self._sequence = np.zeros(self.num_envs, np.int64)
-        self._buffer: list[tuple[np.ndarray, ...]] = []
         self._actions: np.ndarray | None = None
 
     # What RLlib asks of an EnvRunner
@@ -90,14 +90,7 @@ class DQNRunner(EnvRunner, Checkpointable):
         self._episodes: list[Episode] = []
         self._num_started = 0
         self._trace = EpisodeTrace(self.num_envs)
-        make_callback(
-            "on_environment_created",
-            self._callbacks,
-            list(force_list(self.config.callbacks_on_environment_created)),
-            kwargs=dict(
-                env_runner=self, metrics_logger=self.metrics, env=self.frames, env_context=context
-            ),
-        )
+        self._callback("on_environment_created", env=self.frames, env_context=context)
 
     def make_module(self) -> None:
         """Makes this runner's own copy of the network."""
@@ -163,12 +156,7 @@ class DQNRunner(EnvRunner, Checkpointable):
                 self._log(episodes)
             fragment = self.take_fragment()
             result = episodes if self.config.in_evaluation else fragment
-        make_callback(
-            "on_sample_end",
-            self._callbacks,
-            list(force_list(self.config.callbacks_on_sample_end)),
-            kwargs=dict(env_runner=self, metrics_logger=self.metrics, samples=result),
-        )
+        self._callback("on_sample_end", samples=result)
         return result
 
     def get_metrics(self) -> Any:
@@ -225,11 +213,10 @@ class DQNRunner(EnvRunner, Checkpointable):
         terminal = step.terminated | (step.life_lost & self.options.life_loss_terminal)
         flags |= np.where(terminal, RecordFlag.TERMINATED, 0)
         flags |= np.where(step.truncated, RecordFlag.TRUNCATED, 0)
-        everyone = np.arange(self.num_envs)
-        self._record(everyone, self.stacks.newest, self._actions, step.reward, flags)
+        self.recorder.add(self.stacks.newest, self._actions, step.reward, flags)
         self.stacks.push(step.frame)
         ended = np.flatnonzero(done)
-        self._record_final(ended)
+        self.recorder.add_final(ended, self.stacks.newest[ended])
         for episode, reward in zip(self._episodes, step.reward.tolist(), strict=True):
             self.num_env_steps_sampled_lifetime += 1
             episode.return_ += reward
@@ -242,19 +229,7 @@ class DQNRunner(EnvRunner, Checkpointable):
 
     def take_fragment(self) -> Fragment:
         """The records since the last call, encoded."""
-        columns = [np.concatenate(c) for c in zip(*self._buffer, strict=True)]
-        self._buffer = []
-        frame, stream, sequence, action, reward, flags = columns
-        encoded, sizes = self._codec.encode_many(frame)
-        return Fragment(
-            stream=stream,
-            sequence=sequence,
-            frames=encoded,
-            sizes=sizes,
-            action=action.astype(np.int32),
-            reward=reward.astype(np.float32),
-            flags=flags.astype(np.uint8),
-        )
+        return self.recorder.take()
 
     def play_episodes(self, num_episodes: int, epsilon: float | None = None) -> list[Episode]:
         """Plays the `num_episodes` that start first, from fresh starts, keeping no frames.
@@ -277,7 +252,7 @@ class DQNRunner(EnvRunner, Checkpointable):
         while len(finished) < num_episodes:
             self.start_step(epsilon)
             finished += [e for e in self.finish_step() if e.index < last]
-            self._buffer = []
+            self.recorder.forget()
         self.num_env_steps_sampled_lifetime, self._num_steps = steps
         self.reset()
         return sorted(finished, key=lambda e: e.index)
@@ -318,7 +293,7 @@ class DQNRunner(EnvRunner, Checkpointable):
             NUM_ENV_STEPS_SAMPLED_LIFETIME: self.num_env_steps_sampled_lifetime,
             "rng": self.rng.bit_generator.state,
             "num_episodes_started": self._num_started,
-            "sequence": self._sequence.copy(),
+            "sequence": self.recorder.sequence.copy(),
             "open_episodes": self._trace.get_state(self._episodes, self.stacks),
         }
         if COMPONENT_RL_MODULE not in force_list(not_components):
@@ -355,24 +330,9 @@ class DQNRunner(EnvRunner, Checkpointable):
 
     # Bookkeeping
 
-    def _record(self, index: np.ndarray, frame: np.ndarray, *per_env: np.ndarray) -> None:
-        """Buffers one record for each sub-environment of `index`."""
-        action, reward, flags = (column[index] for column in per_env)
-        self._buffer.append(
-            (frame.copy(), self._stream[index], self._sequence[index], action, reward, flags)
-        )
-        self._sequence[index] += 1
-
     def _log(self, episodes: list[Episode]) -> None:
         recent = [(e.return_, e.length) for e in episodes]
         log_episodes(self.metrics, recent, len(recent))
-
-    def _record_final(self, index: np.ndarray) -> None:
-        """Buffers the newest frames of some sub-environments as the last of their episodes."""
-        if len(index):
-            nothing = np.zeros(self.num_envs, np.float32)
-            final = np.full(self.num_envs, RecordFlag.FINAL)
-            self._record(index, self.stacks.newest[index], nothing.astype(np.int32), nothing, final)
 
     def _start_episodes(self, seeds: np.ndarray | None = None) -> None:
         """Starts the next episode where one is over, each with a seed of its own."""
@@ -387,19 +347,20 @@ class DQNRunner(EnvRunner, Checkpointable):
             name = f"{self.worker_index}-{self._num_started}"
             self._episodes[i] = Episode(id_=name, index=self._num_started, env_index=i)
             self._num_started += 1
-            self._callback("on_episode_start", i)
+            self._tell("on_episode_start", i)
         self._trace.is_over = np.zeros(self.num_envs, bool)
 
     def _restore_episodes(self, saved: dict[str, Any] | None, sequence: np.ndarray) -> None:
         """Takes up saved episodes, playing them again; see `set_state`."""
-        self._buffer, self._episodes = [], []
+        self.recorder.forget()
+        self._episodes = []
         self._trace = EpisodeTrace(self.num_envs)
         if len(sequence) != self.num_envs:
             raise UserError(
                 f"num_envs_per_env_runner {self.num_envs}: the checkpoint has {len(sequence)} open "
                 "episodes; go on with as many environments"
             )
-        self._sequence = sequence.copy()
+        self.recorder.sequence = sequence.copy()
         if saved is None:
             return
         self._episodes = [Episode(**values) for values in saved["episodes"]]
@@ -412,26 +373,26 @@ class DQNRunner(EnvRunner, Checkpointable):
                 len(lost),
                 self.num_envs,
             )
-            self._record_final(lost)
+            self.recorder.add_final(lost, self.stacks.newest[lost])
             self._trace.is_over[lost] = True
 
     def _end_episode(self, i: int, terminated: bool) -> Episode:
         episode = self._episodes[i]
         episode.is_terminated, episode.is_truncated = terminated, not terminated
-        self._callback("on_episode_end", i)
+        self._tell("on_episode_end", i)
         return episode
 
-    def _callback(self, name: str, i: int) -> None:
-        make_callback(
+    def _tell(self, name: str, i: int) -> None:
+        """Calls back about an episode."""
+        self._callback(
             name,
-            self._callbacks,
-            list(force_list(getattr(self.config, f"callbacks_{name}"))),
-            kwargs=dict(
-                episode=self._episodes[i],
-                env_runner=self,
-                metrics_logger=self.metrics,
-                env=self.frames,
-                env_index=i,
-                rl_module=self.module,
-            ),
+            episode=self._episodes[i],
+            env=self.frames,
+            env_index=i,
+            rl_module=self.module,
         )
+
+    def _callback(self, name: str, **about: Any) -> None:
+        own = list(force_list(getattr(self.config, f"callbacks_{name}")))
+        about |= dict(env_runner=self, metrics_logger=self.metrics)
+        make_callback(name, self._callbacks, own, kwargs=about)

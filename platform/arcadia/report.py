@@ -22,8 +22,9 @@ from PIL import Image
 from arcadia import __version__
 from arcadia.curves import color, curve_svg
 from arcadia.jobs import job_of
+from arcadia.jsonable import jsonable
 from arcadia.media.images import png_bytes
-from arcadia.runs import RunFolder, jsonable
+from arcadia.runs import RunFolder
 
 _PIXELATED_BELOW = 320
 _PIXELATED_WIDTH = 480

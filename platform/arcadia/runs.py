@@ -16,8 +16,6 @@ A run is a folder, on a disk or in an object store:
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import enum
 import json
 import os
 import time
@@ -29,6 +27,7 @@ from typing import Any, Literal
 from arcadia import provenance
 from arcadia.atomic import explained, is_temporary, temporary_folder
 from arcadia.errors import UserError, did_you_mean
+from arcadia.jsonable import jsonable
 from arcadia.storage import Storage
 
 Status = Literal["running", "completed", "stopped", "failed"]
@@ -339,41 +338,6 @@ def default_run_dir(kind: str, root: str | os.PathLike[str] = "runs") -> Path:
                 path.mkdir()
                 return path
     raise UserError(f"{root}: has no free name left for {stamp}; choose another --run-dir")
-
-
-def jsonable(value: Any) -> Any:
-    """A value in JSON's types.
-
-    Mappings and dataclasses become objects with string keys, sequences and sets arrays, paths
-    strings, enum members their names, NumPy and torch numbers and arrays plain ones, classes and
-    functions their dotted names, and dtypes and devices strings. Infinities and NaN stay floats,
-    written as Python's `json` writes and reads them.
-
-    Raises:
-        TypeError: the value is of none of these.
-    """
-    if isinstance(value, enum.Enum):
-        return value.name
-    if value is None or isinstance(value, str | bool | int | float):
-        return value
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: jsonable(getattr(value, f.name)) for f in dataclasses.fields(value)}
-    if isinstance(value, Mapping):
-        return {key if isinstance(key, str) else str(key): jsonable(v) for key, v in value.items()}
-    if isinstance(value, os.PathLike):
-        return os.fspath(value)
-    if isinstance(value, set | frozenset):
-        return sorted((jsonable(item) for item in value), key=repr)
-    if isinstance(value, Sequence) and not isinstance(value, bytes | bytearray | memoryview):
-        return [jsonable(item) for item in value]
-    to_list = getattr(value, "tolist", None)  # NumPy's and torch's, which are not imported here
-    if to_list is not None:
-        return to_list()
-    if isinstance(value, type) or (callable(value) and hasattr(value, "__qualname__")):
-        return f"{value.__module__}.{value.__qualname__}"
-    if type(value).__module__.partition(".")[0] in ("numpy", "torch"):  # dtypes and devices
-        return str(value)
-    raise TypeError(f"{value!r}: a {type(value).__name__} cannot be written as JSON")
 
 
 def _checkpoint(step: int, shelf: Shelf) -> str:

@@ -16,7 +16,8 @@ import pytest
 
 import arcadia
 from arcadia.errors import UserError
-from arcadia.runs import RunFolder, default_run_dir, jsonable
+from arcadia.jsonable import jsonable
+from arcadia.runs import RunFolder, default_run_dir
 from arcadia.storage import Storage
 
 

@@ -63,6 +63,7 @@ def test_cartpole_is_learnt():
     assert score > 400
 
 
+@pytest.mark.slow
 def test_catch_is_learnt_from_pixels():
     algo = build(
         "Catch-v0",
@@ -86,7 +87,8 @@ def test_catch_is_learnt_from_pixels():
 
 
 @pytest.mark.parametrize(
-    ("ratio", "per_call", "envs", "overlap"), [(0.25, 2, 8, True), (1.0, 1, 1, False)]
+    ("ratio", "per_call", "envs", "overlap"),
+    [(0.25, 2, 8, True), pytest.param(1.0, 1, 1, False, marks=pytest.mark.slow)],
 )
 def test_updates_keep_their_ratio_to_steps(ratio: float, per_call: int, envs: int, overlap: bool):
     algo = build(

@@ -17,10 +17,11 @@ torch.set_num_threads(1)
 ray.init("local", num_cpus=1, include_dashboard=False, log_to_driver=False)
 from algorithms.dqn import DQNConfig
 
-task, folder, options = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
+task, folder, cases = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
+HALF = 2  # iterations
 
 
-def build():
+def build(options):
     return DQNConfig.preset(**options).debugging(seed=5).build_algo()
 
 
@@ -80,23 +81,26 @@ def end(algo, results):
     }
 
 
-if task == "save":
-    straight = build()
-    results = [straight.train() for _ in range(4)]
-    out = {"straight": end(straight, results[2:])}
-    straight.stop()
-    half = build()
-    for _ in range(2):
-        half.train()
-    out["depth"] = half.runner.stacks.depth.tolist()
-    half.save_to_path(folder)
-    out["transitions"] = len(half.replay)
-    half.stop()
-else:
-    algo = build()
-    algo.restore_from_path(folder)
-    out = {"resumed": end(algo, [algo.train() for _ in range(2)])}
-    algo.stop()
+out = {}
+for name, options in cases.items():
+    path = f"{folder}/{name}"
+    if task == "save":
+        straight = build(options)
+        results = [straight.train() for _ in range(2 * HALF)]
+        out[name] = {"straight": end(straight, results[HALF:])}
+        straight.stop()
+        half = build(options)
+        for _ in range(HALF):
+            half.train()
+        out[name]["depth"] = half.runner.stacks.depth.tolist()
+        half.save_to_path(path)
+        out[name]["transitions"] = len(half.replay)
+        half.stop()
+    else:
+        algo = build(options)
+        algo.restore_from_path(path)
+        out[name] = end(algo, [algo.train() for _ in range(HALF)])
+        algo.stop()
 print("OUT" + json.dumps(out))
 '''
 
@@ -115,29 +119,60 @@ def run(*arguments: str) -> dict[str, Any]:
     return json.loads(lines[0].removeprefix("OUT"))
 
 
+PONG = dict(name="fast", game="pong", epsilon_decay_frames=2_000, replay_capacity=5_000)
 PIECES = dict(prioritized=True, num_atoms=51, target_update_rate=0.01, target_update_period=1)
 SCHEDULES = dict(lr_schedule="linear", lr_decay_frames=2_000, max_gradient_norm=10.0)
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        dict(num_envs_per_env_runner=1, eval_period_frames=1_000, eval_episodes=2),
-        dict(num_envs_per_env_runner=2, eval_period_frames=0, **PIECES, **SCHEDULES),
-    ],
-    ids=["fast", "pieces-of-rainbow"],
-)
-def test_two_thousand_steps_of_pong_are_the_same_in_two_processes(options: dict, tmp_path: Path):
-    words = json.dumps(
-        dict(name="fast", game="pong", learning_starts=300, steps_per_iteration=500)
-        | dict(epsilon_decay_frames=2_000, replay_capacity=5_000, held_out_states=20)
-        | options
-    )
-    saved = run("save", str(tmp_path / "checkpoint"), words)
-    assert min(saved["depth"]) > 20  # saved in mid-episode
-    assert saved["transitions"] >= 990
-    resumed = run("resume", str(tmp_path / "checkpoint"), words)["resumed"]
-    straight = saved["straight"]
-    assert resumed["counters"][0] == 2_000
-    assert resumed["counters"][1] >= 400
-    assert resumed == straight
+def case(steps: int, **options: Any) -> dict[str, Any]:
+    return PONG | {"steps_per_iteration": steps // 4, "held_out_states": 20} | options
+
+
+def pieces(steps: int, learning_starts: int) -> dict[str, Any]:
+    two = dict(num_envs_per_env_runner=2, learning_starts=learning_starts, eval_period_frames=0)
+    return case(steps, **two, **PIECES, **SCHEDULES)
+
+
+CASES = {
+    "fast": case(
+        2_000,
+        num_envs_per_env_runner=1,
+        learning_starts=300,
+        eval_period_frames=1_000,
+        max_episode_frames=3_000,
+        eval_episodes=2,
+    ),
+    "pieces": pieces(400, 100),
+}
+
+
+def train(cases: dict[str, Any], folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Trains straight and half way in one process, and the other half in another."""
+    words = str(folder), json.dumps(cases)
+    return run("save", *words), run("resume", *words)
+
+
+def check(name: str, saved: dict[str, Any], resumed: dict[str, Any], steps: int, updates: int):
+    assert min(saved[name]["depth"]) > 20  # saved in mid-episode
+    assert saved[name]["transitions"] >= steps // 2 - 10
+    assert resumed[name]["counters"][0] == steps
+    assert resumed[name]["counters"][1] >= updates
+    assert resumed[name] == saved[name]["straight"]
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], dict[str, Any]]:
+    return train(CASES, tmp_path_factory.mktemp("checkpoints"))
+
+
+def test_two_thousand_steps_of_pong_are_the_same_in_two_processes(both):
+    check("fast", *both, steps=2_000, updates=400)
+
+
+def test_all_pieces_of_rainbow_go_on_in_another_process_as_in_one(both):
+    check("pieces", *both, steps=400, updates=60)
+
+
+@pytest.mark.slow
+def test_two_thousand_steps_with_all_pieces_of_rainbow(tmp_path: Path):
+    check("pieces", *train({"pieces": pieces(2_000, 300)}, tmp_path), steps=2_000, updates=400)

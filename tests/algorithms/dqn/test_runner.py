@@ -64,7 +64,7 @@ def test_an_episode_of_three_steps_ships_four_records():
     assert flags == [first, end, final, first, none, cut, final, first]
     assert f.sequence[mine].tolist() == list(range(8))
     assert f.reward[mine].tolist() == [5, 5, 0, 5, 5, 5, 0, 5]
-    frame = one._codec.frame_nbytes
+    frame = one.recorder.codec.frame_nbytes
     assert frame == 40 * 36
     assert set(f.stream.tolist()) == {0, 1}
 

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -24,20 +23,6 @@ SMALL = [
     *("--hidden-size", "64"),
     *("--replay-capacity", "5000"),
 ]
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 16 MB of its own."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(folder)]
-    try:
-        subprocess.run(mount, check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip("needs the right to mount a small file system")
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 def fill(disk: Path, leave_bytes: int) -> Path:
@@ -80,7 +65,8 @@ def test_a_stopped_training_leaves_a_checkpoint_to_go_on_from(number: signal.Sig
 
 
 @pytest.mark.usefixtures("ray_session")
-def test_a_full_disk_is_one_line_and_the_earlier_checkpoint_stays_good(small_disk, capsys):
+def test_a_full_disk_is_one_line_and_the_earlier_checkpoint_stays_good(make_disk, capsys):
+    small_disk = make_disk("16m")
     run_dir = str(small_disk / "run")
     train = ["train", "dqn", *SMALL, "--run-dir", run_dir, "--seed", "1"]
     assert main([*train, "--total-frames", "600"]) == 0
@@ -106,7 +92,8 @@ def test_a_full_disk_is_one_line_and_the_earlier_checkpoint_stays_good(small_dis
 
 
 @pytest.mark.usefixtures("ray_session")
-def test_a_folder_that_cannot_be_written_is_one_line(small_disk, capsys):
+def test_a_folder_that_cannot_be_written_is_one_line(make_disk, capsys):
+    small_disk = make_disk("16m")
     train = ["train", "dqn", *SMALL, "--total-frames", "300", "--run-dir"]
     assert main([*train, str(small_disk / "run")]) == 0
     remount = ["mount", "-o", "remount,ro", str(small_disk)]

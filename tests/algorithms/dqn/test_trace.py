@@ -137,7 +137,7 @@ def test_an_episode_that_cannot_be_repeated_is_cut_where_it_was(
     decoded = np.empty((40, 36), np.uint8)
     offset = int(first.sizes[: np.flatnonzero(mine)[0]].sum())
     size = int(first.sizes[mine][0])
-    restored._codec.decode_into(bytes(first.frames[offset : offset + size]), decoded)
+    restored.recorder.codec.decode_into(bytes(first.frames[offset : offset + size]), decoded)
     np.testing.assert_array_equal(decoded, newest)
     # The other goes on in mid-episode, and only its whole score is counted.
     other = first.stream == 0
