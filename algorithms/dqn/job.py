@@ -37,7 +37,7 @@ class TrainOptions(CommonOptions):
 
     preset: str = "fast"
     """Where the defaults below come from: fast (learns soonest on a small machine), nips2013 (the
-    2013 paper to the letter) or nature2015."""
+    2013 paper to the letter), nature2015, or rainbow (2018, without its noisy layers)."""
     resume: str | None = None
     """Run to go on with; its options stay, other ones are refused."""
     seeds: int | None = None

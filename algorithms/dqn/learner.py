@@ -186,6 +186,12 @@ class DQNLearner(TorchLearner):
         """Restores what `get_state` gave."""
         super().set_state(state)
         self.num_updates = state.get("num_updates", self.num_updates)
+        # The fused optimizers walk through memory: averages must lie there as their parameters do,
+        # which with channels_last a saved array does not.
+        for parameter, averages in self.get_optimizer(DEFAULT_MODULE_ID).state.items():
+            for name, value in averages.items():
+                if value.shape == parameter.shape and value.stride() != parameter.stride():
+                    averages[name] = torch.empty_like(parameter.detach()).copy_(value)
 
 
 def _computes_in_bfloat16(device: torch.device) -> bool:

@@ -1,5 +1,8 @@
 """The learner: what is counted per minibatch, and that a call of several is several calls."""
 
+import pickle
+from dataclasses import replace
+
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -118,6 +121,34 @@ def test_a_restored_learner_goes_on_as_the_straight_one(optimizer: str):
     assert restored.num_updates == 2
     restored.update_minibatches(batch(64, 1), 2)
     np.testing.assert_array_equal(weights(straight), weights(restored))
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "rmsprop"])
+def test_a_restored_learner_goes_on_with_channels_innermost(optimizer: str):
+    def pictures(seed: int) -> Batch:
+        frames = np.random.default_rng(seed).integers(256, size=(2, 8, 4, 84, 84), dtype=np.uint8)
+        return replace(batch(8, seed), s_tm1=frames[0], s_t=frames[1])
+
+    def build(channels_last: bool) -> DQNLearner:
+        torch.manual_seed(0)
+        config = DQNConfig.preset("fast", game="pong", channels_last=channels_last)
+        config.training(optimizer=optimizer).debugging(seed=0)
+        space = gym.spaces.Box(0, 255, (4, 84, 84), np.uint8)
+        spaces = {DEFAULT_MODULE_ID: (space, gym.spaces.Discrete(3))}
+        return config.build_learner(spaces=spaces)  # type: ignore[return-value]
+
+    straight, restored, plain = build(True), build(True), build(False)
+    for one in (straight, plain):
+        one.update_minibatches(pictures(0), 1)
+    # As a checkpoint has it: plain arrays, which keep no layout.
+    restored.set_state(pickle.loads(pickle.dumps(straight.get_state())))
+    for one in (straight, restored, plain):
+        for seed in (1, 2):
+            one.update_minibatches(pictures(seed), 1)
+    np.testing.assert_array_equal(weights(straight), weights(restored))
+    first = next(iter(restored.dqn_module.online.parameters()))
+    assert first.is_contiguous(memory_format=torch.channels_last)
+    np.testing.assert_allclose(weights(straight), weights(plain), atol=1e-3)
 
 
 def test_bfloat16_learns_nearly_the_same_in_float32_weights():
