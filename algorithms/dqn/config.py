@@ -7,7 +7,9 @@ import inspect
 from typing import Any, Self
 
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
+from ray.rllib.callbacks.callbacks import RLlibCallback
 from ray.rllib.core.rl_module import RLModuleSpec
+from ray.rllib.utils import force_list
 from ray.rllib.utils.from_config import NotProvided
 
 from algorithms.dqn.options import DQNOptions, option_names
@@ -32,9 +34,33 @@ _INSTEAD = {
     "model": "network and hidden_size",
     "grad_clip": "max_gradient_norm",
     "grad_clip_by": "max_gradient_norm",
-    "learner_connector": None,
+    "_learner_connector": None,
     "num_aggregator_actors_per_learner": None,
+    "_model_config": "network and hidden_size",
+    "num_gpus": "num_gpus_per_learner",
+    "exploration_config": "epsilon_start, epsilon_end and epsilon_decay_frames",
+    "rollout_fragment_length": "steps_per_iteration",
+    "batch_mode": None,
+    "_env_to_module_connector": "a Gymnasium wrapper",
+    "_module_to_env_connector": "a Gymnasium wrapper",
+    "observation_filter": "a Gymnasium wrapper",
+    "episode_lookback_horizon": "frame_stack",
+    "compress_observations": "replay_compression",
+    "gym_env_vectorize_mode": None,
+    "remote_worker_envs": None,
+    "num_gpus_per_env_runner": None,
+    "algorithm_config_overrides_per_module": None,
+    "torch_compile_learner": None,
+    "torch_compile_worker": None,
+    "torch_skip_nan_gradients": None,
+    "_torch_grad_scaler_class": None,
+    "_torch_lr_scheduler_classes": "lr_schedule",
+    "log_gradients": None,
+    "output": None,
+    "callbacks_on_episode_created": "on_episode_start",
+    "callbacks_on_episode_step": "on_episode_end",
 }
+_CALLBACKS_NOT_TAKEN = ("on_episode_created", "on_episode_step")
 
 
 class DQNConfig(AlgorithmConfig):
@@ -140,9 +166,15 @@ class DQNConfig(AlgorithmConfig):
                     f"{name} {getattr(self, name)}: DQN acts and learns in one process; set it to 0"
                 )
         default = AlgorithmConfig()
-        for name in _INSTEAD:
+        # RLlib sets some of them itself in the config of its evaluation.
+        for name in () if self.in_evaluation else _INSTEAD:
             if getattr(self, name, None) != getattr(default, name, None):
                 raise UserError(_refusal(name))
+        for callbacks in force_list(self.callbacks_class):
+            for name in _CALLBACKS_NOT_TAKEN:
+                theirs = getattr(RLlibCallback, name)
+                if getattr(callbacks, name, theirs) is not theirs:
+                    raise UserError(f"{callbacks.__name__}.{_refusal(f'callbacks_{name}')}")
         self._evaluate_periodically(options)
         super().validate()
 
@@ -213,6 +245,7 @@ def _attribute_names(config: AlgorithmConfig) -> list[str]:
 def _refusal(name: str) -> str:
     instead = _INSTEAD[name]
     way_out = f"use {instead}" if instead else "remove it"
+    name = name.removeprefix("callbacks_").lstrip("_")
     return f"{name}: a setting of RLlib that DQN does not take; {way_out}"
 
 

@@ -245,7 +245,8 @@ class DQNRunner(EnvRunner, Checkpointable):
             The episodes in the order of their starts.
         """
         steps = self.num_env_steps_sampled_lifetime, self._num_steps
-        epsilon = self.options.epsilon_eval if epsilon is None else epsilon
+        if epsilon is None:
+            epsilon = self.options.epsilon_eval if self.config.explore else 0.0
         last = self._num_started + num_episodes
         self.reset()
         finished: list[Episode] = []
@@ -278,7 +279,9 @@ class DQNRunner(EnvRunner, Checkpointable):
 
     @property
     def epsilon(self) -> float:
-        """The chance of a random action now."""
+        """The chance of a random action now; 0 where RLlib's `explore` is off."""
+        if not self.config.explore:
+            return 0.0
         if self.config.in_evaluation:
             return self.options.epsilon_eval
         return self.options.epsilon(self.num_env_steps_sampled_lifetime)

@@ -9,6 +9,7 @@ from ray import tune
 from ray.tune.registry import register_env
 
 from algorithms.dqn import DQN, DQNConfig
+from arcadia.errors import UserError
 
 pytestmark = pytest.mark.usefixtures("ray_session")
 
@@ -189,6 +190,27 @@ def test_a_checkpoint_restores_networks_optimizer_and_counters(tmp_path):
     assert result["num_env_steps_sampled_lifetime"] == restored.num_env_steps >= 1_500
     algo.stop()
     restored.stop()
+
+
+def test_a_checkpoint_in_an_object_store_restores_too():
+    from fsspec.implementations.memory import MemoryFileSystem
+    from pyarrow.fs import FSSpecHandler, PyFileSystem
+
+    store = PyFileSystem(FSSpecHandler(MemoryFileSystem()))
+    algo = build()
+    algo.train()
+    algo.save_to_path("/bucket/checkpoint", filesystem=store)
+    algo.train()
+    restored = build()
+    restored.restore_from_path("/bucket/checkpoint", filesystem=store)
+    assert len(restored.replay) > 400
+    restored.train()
+    np.testing.assert_array_equal(weights(algo), weights(restored))
+    other = build("Acrobot-v1")
+    with pytest.raises(UserError, match='learnt "CartPole-v1", and "Acrobot-v1" is what'):
+        other.restore_from_path("/bucket/checkpoint", filesystem=store)
+    for one in (algo, restored, other):
+        one.stop()
 
 
 def test_without_its_replay_a_restored_run_does_not_learn_from_an_almost_empty_one(tmp_path):

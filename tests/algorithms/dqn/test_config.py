@@ -3,6 +3,7 @@
 import pytest
 from ray import tune
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
+from ray.rllib.callbacks.callbacks import RLlibCallback
 
 from algorithms.dqn import DQN, DQNConfig, DQNOptions
 from arcadia.errors import UserError
@@ -68,6 +69,11 @@ def test_search_spaces_may_stand_where_values_do():
     assert isinstance(config.to_dict()["lr"], tune.search.sample.Domain)
 
 
+class StepCallbacks(RLlibCallback):
+    def on_episode_step(self, **_: object) -> None:
+        pass
+
+
 @pytest.mark.parametrize(
     ("configure", "words"),
     [
@@ -79,6 +85,19 @@ def test_search_spaces_may_stand_where_values_do():
         (lambda c: setattr(c, "train_batch_size", 8), "use batch_size"),
         (lambda c: setattr(c, "grad_clip", 8.0), "use max_gradient_norm"),
         (lambda c: c.training(gamma=2.0), "gamma 2.0"),
+        (
+            lambda c: c.env_runners(rollout_fragment_length=5),
+            "rollout_fragment_length: .*use steps_",
+        ),
+        (lambda c: c.env_runners(observation_filter="MeanStdFilter"), "observation_filter"),
+        (lambda c: c.env_runners(compress_observations=True), "use replay_compression"),
+        (lambda c: c.rl_module(model_config={"fcnet_hiddens": [8]}), "model_config: .*hidden_size"),
+        (lambda c: c.resources(num_gpus=1), "num_gpus"),
+        (lambda c: c.framework("torch", torch_compile_learner=True), "torch_compile_learner"),
+        (lambda c: c.reporting(log_gradients=True), "log_gradients"),
+        (lambda c: c.offline_data(output="somewhere"), "output"),
+        (lambda c: c.callbacks(on_episode_step=print), "on_episode_step: .*use on_episode_end"),
+        (lambda c: c.callbacks(StepCallbacks), "StepCallbacks.on_episode_step"),
         (
             lambda c: c.api_stack(
                 enable_rl_module_and_learner=False, enable_env_runner_and_connector_v2=False

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from algorithms.dqn import load_policy
 from arcadia.cli import main
 from arcadia.media.video import probe, read_video
 from arcadia.runs import RunFolder
@@ -157,3 +158,22 @@ def test_a_replay_smaller_than_a_batch_is_refused(capsys):
     error = capsys.readouterr().err
     assert "replay_capacity 30: holds less than one batch; give at least 39" in error
     assert len(error.splitlines()) == 1
+
+
+def test_the_best_in_evaluation_is_kept_beside_the_last(tmp_path, capsys):
+    run_dir = str(tmp_path / "run")
+    words = ["--env", "CartPole-v1", "--total-frames", "1500", "--run-dir", run_dir, "--seed", "3"]
+    often = ["--eval-period-frames", "600", "--eval-episodes", "3"]
+    result = run_cli(capsys, "train", "dqn", *words, *SMALL, *often)
+    run = RunFolder.open(run_dir)
+    evaluations = run.read_json("evaluations.json")
+    assert [e["step"] for e in evaluations] == [600, 1_200]  # each once
+    means = [e["return_mean"] for e in evaluations]
+    assert all(e["return_min"] <= e["return_mean"] <= e["return_max"] for e in evaluations)
+    assert result["evaluation_return_best"] == max(means)
+    assert run.checkpoints("best") == [evaluations[int(np.argmax(means))]["step"]]
+    assert run.checkpoints() == [result["env_steps"]]
+    assert read_scalars(run)["evaluation/return_mean"][1].tolist() == pytest.approx(means)
+    best = load_policy(run_dir, "best")
+    assert best.step == run.checkpoints("best")[0]
+    assert load_policy(run_dir).step == result["env_steps"]

@@ -212,3 +212,14 @@ def test_callbacks_see_episodes():
         ("end", 15.0),
         ("sample", 7),
     ]
+
+
+def test_nothing_is_explored_where_rllib_says_so():
+    config = DQNConfig.preset("fast", env="CartPole-v1").env_runners(explore=False)
+    one = DQNRunner(config=config.debugging(seed=0), worker_index=0)
+    assert one.epsilon == 0
+    for _ in range(30):
+        action = one.start_step()
+        assert (action == one.q_values(one.stacks.observation).argmax(axis=1)).all()
+        one.finish_step()
+    one.stop()
