@@ -10,6 +10,7 @@ from arcadia.media.video import probe
 from arcadia.runs import RunFolder
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ray_session")
 def test_the_demo_trains_evaluates_films_and_reports(tmp_path, capsys):
     run_dir = tmp_path / "demo"

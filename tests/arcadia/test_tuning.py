@@ -58,6 +58,7 @@ def tune(tmp_path, capsys):
     return run
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ray_session")
 def test_the_pong_sweep_runs_shrunken(tmp_path, tune):
     code, out, err = tune(PONG, "--run-dir", f"{tmp_path}/one/", "--seed", "1", "--json")

@@ -117,7 +117,7 @@ def test_updates_keep_their_ratio_to_steps(ratio: float, per_call: int, envs: in
 def test_the_same_seed_gives_the_same_run(what: dict[str, str]):
     runs = []
     for seed in (1, 1, 2):
-        algo = build(**what, seed=seed, learning_starts=100, steps_per_iteration=250)
+        algo = build(**what, seed=seed, learning_starts=100, steps_per_iteration=150)
         results = [algo.train() for _ in range(2)]
         metrics = [r["learners"]["default_policy"]["held_out_max_q"] for r in results]
         runs.append((weights(algo), metrics, algo.held_out))

@@ -108,6 +108,7 @@ def trainers() -> list[int]:
     return found
 
 
+@pytest.mark.slow
 def test_a_killed_actor_is_replaced_and_its_seed_goes_on(tmp_path, capsys):
     folder = tmp_path / "seeds"
     checkpoints = folder / "seed-1" / "checkpoints"

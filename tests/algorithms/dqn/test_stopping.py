@@ -40,7 +40,9 @@ def one_line(capsys: pytest.CaptureFixture[str]) -> str:
     return lines[0]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
+)
 def test_a_stopped_training_leaves_a_checkpoint_to_go_on_from(number: signal.Signals, tmp_path):
     run_dir = tmp_path / "run"
     process = subprocess.Popen(
