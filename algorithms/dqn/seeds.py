@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import ray
 import torch
-from ray.exceptions import RayActorError, RayTaskError
+from ray.exceptions import RayError, RayTaskError
 
 from algorithms.dqn.options import options_of
 from algorithms.dqn.training import Training, check
@@ -205,7 +205,7 @@ def _train_all(
                     failures[seed] = f"{type(error.cause).__name__}: {error.cause}"
                     ray.kill(actors.pop(seed))
                     continue
-                except RayActorError as error:
+                except RayError as error:  # it was killed, or its machine is gone
                     reason = str(error).strip().splitlines()[0]
                     if restarts[seed] >= _MAX_RESTARTS or stop.requested:
                         failures[seed] = f"its actor died ({reason})"
@@ -286,9 +286,9 @@ def evaluate(runs: Sequence[RunFolder], command: EvaluateOptions) -> dict[str, A
 
 
 def watch(run: RunFolder, command: WatchOptions) -> dict[str, Any]:
-    """`arcadia watch`: one seed is watched at a time."""
+    """`arcadia watch` and `export`: they take one seed at a time."""
     names = ", ".join(member.name for member in members(run)) or "none yet"
-    raise UserError(f"{run.storage.shown()}: holds several runs ({names}); watch one of them")
+    raise UserError(f"{run.storage.shown()}: holds several runs ({names}); name one of them")
 
 
 export = watch

@@ -183,17 +183,22 @@ class Training:
         steps = self._command.minutes is None
         return self.algo.num_env_steps if steps else min(round(self.seconds), self.total)
 
-    def fields(self) -> dict[str, str]:
+    def fields(self) -> dict[str, str | float]:
         """What a progress line says of it."""
-        scalars, evaluations = self._scalars, self.evaluations
-        return {
+        shown: dict[str, str | float] = {
             "steps": f"{self.algo.num_env_steps:,}",
             "return": "-" if self._mean_return is None else f"{self._mean_return:.1f}",
-            **({"best": f"{evaluations.best:.1f}"} if evaluations.list else {}),
-            "max-Q": f"{scalars.get('learner/held_out_max_q', 0.0):.2f}",
-            "eps": f"{scalars['runner/epsilon']:.2f}",
-            "steps/s": f"{scalars['runner/env_steps_per_s']:.0f}",
         }
+        if self.evaluations.list:
+            shown["best"] = f"{self.evaluations.best:.1f}"
+        for name, label, digits in (
+            ("learner/held_out_max_q", "max-Q", 2),
+            ("runner/epsilon", "eps", 2),
+            ("runner/env_steps_per_s", "steps/s", 0),
+        ):
+            if name in self._scalars:
+                shown[label] = f"{self._scalars[name]:.{digits}f}"
+        return shown
 
     def step(self) -> None:
         """One iteration: trains, writes its metrics, and saves what is due."""

@@ -71,7 +71,8 @@ def test_seeds_are_stopped_gone_on_with_and_looked_at(tmp_path, capsys):
         assert complaint in capsys.readouterr().err
 
     total = max(run["env_steps"] for run in stopped["runs"]) + 1_000
-    done, _ = train(capsys, "--resume", str(folder), "--total-frames", str(total))
+    longer = ["--resume", str(folder), "--total-frames", str(total)]
+    done, _ = train(capsys, *longer)
     assert all(run["env_steps"] >= total for run in done["runs"])
     assert Path(done["figure"]).read_bytes()[:4] == b"\x89PNG"
     for name in ("episode_return_mean", "evaluation_return_mean"):
@@ -84,6 +85,10 @@ def test_seeds_are_stopped_gone_on_with_and_looked_at(tmp_path, capsys):
     assert done["episode_return_mean"]["mean"] == pytest.approx(sum(c[1][-1] for c in curves) / 2)
     assert (curves[0][1] != curves[1][1]).any()  # two seeds, two curves
 
+    # Nothing is left to do: each says so at once.
+    again, _ = train(capsys, *longer)
+    assert [run["env_steps"] for run in again["runs"]] == [r["env_steps"] for r in done["runs"]]
+
     assert main(["evaluate", str(folder), "--episodes", "2", "--json"]) == 0
     scores = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert scores["games"]["CartPole-v1"]["num_runs"] == 2
@@ -91,7 +96,7 @@ def test_seeds_are_stopped_gone_on_with_and_looked_at(tmp_path, capsys):
     assert "95 % confidence band" in (folder / "report.html").read_text()
     capsys.readouterr()
     assert main(["watch", str(folder)]) == 2
-    assert "holds several runs (seed-7, seed-8); watch one" in capsys.readouterr().err
+    assert "holds several runs (seed-7, seed-8); name one of them" in capsys.readouterr().err
 
 
 def trainers() -> list[int]:
