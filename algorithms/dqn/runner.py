@@ -388,11 +388,7 @@ class DQNRunner(EnvRunner, Checkpointable):
     def _tell(self, name: str, i: int) -> None:
         """Calls back about an episode."""
         self._callback(
-            name,
-            episode=self._episodes[i],
-            env=self.frames,
-            env_index=i,
-            rl_module=self.module,
+            name, episode=self._episodes[i], env=self.frames, env_index=i, rl_module=self.module
         )
 
     def _callback(self, name: str, **about: Any) -> None:
