@@ -6,10 +6,14 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from algorithms.dqn import preset
+from algorithms.dqn.job import TrainOptions
+from algorithms.dqn.seeds import SeedTrainer
 from arcadia.cli import main
 from arcadia.runs import RunFolder
 from arcadia.telemetry import read_scalars
@@ -71,8 +75,7 @@ def test_seeds_are_stopped_gone_on_with_and_looked_at(tmp_path, capsys):
         assert complaint in capsys.readouterr().err
 
     total = max(run["env_steps"] for run in stopped["runs"]) + 1_000
-    longer = ["--resume", str(folder), "--total-frames", str(total)]
-    done, _ = train(capsys, *longer)
+    done, _ = train(capsys, "--resume", str(folder), "--total-frames", str(total))
     assert all(run["env_steps"] >= total for run in done["runs"])
     assert Path(done["figure"]).read_bytes()[:4] == b"\x89PNG"
     for name in ("episode_return_mean", "evaluation_return_mean"):
@@ -85,9 +88,14 @@ def test_seeds_are_stopped_gone_on_with_and_looked_at(tmp_path, capsys):
     assert done["episode_return_mean"]["mean"] == pytest.approx(sum(c[1][-1] for c in curves) / 2)
     assert (curves[0][1] != curves[1][1]).any()  # two seeds, two curves
 
-    # Nothing is left to do: each says so at once.
-    again, _ = train(capsys, *longer)
-    assert [run["env_steps"] for run in again["runs"]] == [r["env_steps"] for r in done["runs"]]
+    # An actor whose seed has nothing left to do says so at once.
+    config = RunFolder.open(folder).config
+    command = TrainOptions(
+        run_dir=str(folder / "seed-7"), options=preset("fast", **config["options"])
+    )
+    short = replace(command, options=replace(command.options, total_frames=100))
+    told = SeedTrainer(short, None, num_cpus=1).turn(stop=False)
+    assert told["result"]["env_steps"] == done["runs"][0]["env_steps"]
 
     assert main(["evaluate", str(folder), "--episodes", "2", "--json"]) == 0
     scores = json.loads(capsys.readouterr().out.splitlines()[-1])
