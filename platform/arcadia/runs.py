@@ -244,11 +244,6 @@ class RunFolder:
         """Removes the checkpoint of `step`, if there is one."""
         self.storage.delete_tree(_checkpoint(step, shelf))
 
-    def latest_checkpoint(self) -> Path | None:
-        """The checkpoint of the highest step as a local folder to read; None without any."""
-        steps = self.checkpoints()
-        return self.checkpoint(steps[-1]) if steps else None
-
     def find_checkpoint(self, which: str = "last") -> tuple[Path, int]:
         """The checkpoint a person asked for.
 

@@ -125,12 +125,14 @@ def test_a_missing_address_holds_no_run(bucket: Storage):
 
 def test_checkpoints_come_back_and_old_ones_go(storage: Storage, tmp_path: Path):
     run = make_run(storage)
-    assert run.latest_checkpoint() is None and run.checkpoints() == []
+    assert run.checkpoints() == []
+    with pytest.raises(UserError, match="has no checkpoint yet"):
+        run.find_checkpoint()
     for step in (5, 10, 1_234_567_890, 20):
         run.publish_checkpoint(make_checkpoint(tmp_path / "c", f"at {step}"), step, keep=3)
     assert run.checkpoints() == [10, 20, 1_234_567_890]
-    latest = RunFolder.open(storage).latest_checkpoint()
-    assert latest is not None and (latest / "state").read_text() == "at 1234567890"
+    latest, step = RunFolder.open(storage).find_checkpoint()
+    assert (step, (latest / "state").read_text()) == (1_234_567_890, "at 1234567890")
     assert (run.checkpoint(10) / "state").read_text() == "at 10"
     with pytest.raises(UserError, match="checkpoints/000000005: nothing complete"):
         run.checkpoint(5)
@@ -147,8 +149,8 @@ def test_a_checkpoint_of_the_same_step_is_replaced(storage: Storage, tmp_path: P
     run = make_run(storage)
     for text in ("one", "two", "three"):
         run.publish_checkpoint(make_checkpoint(tmp_path / "c", text), 5, keep=2)
-    latest = run.latest_checkpoint()
-    assert latest is not None and (latest / "state").read_text() == "three"
+    latest, _ = run.find_checkpoint()
+    assert (latest / "state").read_text() == "three"
     assert run.checkpoints() == [5]
 
 

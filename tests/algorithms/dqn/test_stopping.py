@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -112,3 +113,46 @@ def test_a_folder_that_cannot_be_written_is_one_line(make_disk, capsys):
     file.touch()
     assert main([*train, str(file / "run")]) == 2
     assert "Not a directory" in one_line(capsys)
+
+
+@pytest.mark.usefixtures("ray_session")
+@pytest.mark.parametrize("keep", ["last", "every", "none"])
+def test_the_replay_is_kept_as_asked(keep: str, tmp_path, capsys):
+    run_dir = str(tmp_path / "run")
+    often = ["--checkpoint-minutes", "0.00001", "--save-replay", keep, "--run-dir", run_dir]
+    assert main(["train", "dqn", *SMALL, *often, "--total-frames", "600"]) == 0
+    run = RunFolder.open(run_dir)
+    checkpoints = run.checkpoints()
+    assert checkpoints == [400, 600]
+    kept = {"last": [600], "every": checkpoints, "none": []}
+    assert run.checkpoints("replay") == kept[keep]
+    capsys.readouterr()
+    assert main(["train", "dqn", "--resume", run_dir, "--total-frames", "800"]) == 0
+    assert ("its replay was not saved" in capsys.readouterr().out) == (keep == "none")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("ray_session")
+def test_a_killed_training_goes_on_from_its_latest_checkpoint(tmp_path, capsys):
+    run_dir = tmp_path / "run"
+    often = ["--checkpoint-minutes", "0.00001", "--run-dir", str(run_dir)]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "arcadia", "train", "dqn", *SMALL, *often],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'platform'}"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline().startswith(b"Run:")
+    while not (run_dir / "checkpoints").is_dir() or not RunFolder.open(run_dir).checkpoints():
+        assert process.poll() is None
+        time.sleep(0.1)
+    process.kill()  # as likely as not while the next checkpoint is being written
+    process.wait()
+    run = RunFolder.open(run_dir)
+    last = run.checkpoints()[-1]
+    assert load_policy(run_dir).step == last
+    more = str(last + 200)
+    assert main(["train", "dqn", "--resume", str(run_dir), "--total-frames", more]) == 0
+    assert (run.status, run.checkpoints()[-1]) == ("completed", last + 200)
