@@ -1,7 +1,7 @@
-"""DQN as an RLlib algorithm: the loop that acts, stores and learns at a held ratio.
+"""DQN as an RLlib algorithm: what it is made of, what it reports, what it saves.
 
-One process holds all of it. The runner's environments step in the emulator's own threads while the
-learner updates; the runner acts with the learner's own network, so no weights are copied.
+The loop that acts, stores and learns at a held ratio is `OneProcess`, or, with `num_env_runners`
+actors, `Distributed`.
 """
 
 from __future__ import annotations
@@ -14,33 +14,42 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import ray
 from pyarrow.fs import FileSystem, LocalFileSystem, copy_files
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.core import DEFAULT_MODULE_ID
+from ray.rllib.core.learner.learner_group import LearnerGroup
+from ray.rllib.env.env_runner_group import EnvRunnerGroup
 from ray.rllib.utils.metrics import ENV_RUNNER_RESULTS, LEARNER_RESULTS
+from ray.tune import PlacementGroupFactory
 
 from algorithms.dqn.config import DQNConfig
-from algorithms.dqn.episodes import SCORES, Episode, log_episodes
+from algorithms.dqn.distributed import Distributed
+from algorithms.dqn.episodes import SCORES, log_episodes
 from algorithms.dqn.held_out import collect_held_out_states
 from algorithms.dqn.learner import DQNLearner
+from algorithms.dqn.learners import LearnerActors, LocalLearner
+from algorithms.dqn.one_process import OneProcess
 from algorithms.dqn.policy import check_game, read_policy, write_policy
 from algorithms.dqn.runner import DQNRunner
+from algorithms.dqn.runner_actors import RunnerActors
 from algorithms.replay import FrameReplay, PrioritizedReplay
+from algorithms.replay.reshard import reshard
+from algorithms.replay.shard import make_replay
+from algorithms.replay.sharded import ShardedReplay, saved_folders
 
 _REPLAY = "replay"  # folder of the replay's files in a checkpoint
-_HELD_OUT_BATCH = 128  # states a forward pass, so that many states need little memory
 
 
 class DQN(Algorithm):
     """Deep Q-learning (Mnih et al. 2013, Algorithm 1) with the options of `DQNOptions`.
 
     Attributes:
-        replay: what is learnt from.
+        runner: plays, or, where actors play, knows spaces and network.
+        loop: acts, stores and learns.
         held_out: (n, *observation_shape) states whose greatest Q-values are followed; None when
             `held_out_states` is 0.
-        num_env_steps: steps taken in all.
-        num_updates: minibatch updates made in all.
     """
 
     config: DQNConfig  # type: ignore[assignment]
@@ -51,72 +60,124 @@ class DQN(Algorithm):
         return DQNConfig()
 
     def setup(self, config: AlgorithmConfig) -> None:
-        """Builds runner, learner, replay and held-out states."""
+        """Builds runners, learners, replay and held-out states."""
         super().setup(config)
         self.options = self.config.options
         runner = self.env_runner
         assert isinstance(runner, DQNRunner)
         self.runner = runner
         assert self.learner_group is not None
-        learner = next(
-            iter(self.learner_group.foreach_learner(lambda learner, _=None: learner))
-        ).get()
-        assert isinstance(learner, DQNLearner)
-        self.learner = learner
-        self.runner.use_module(self.learner.dqn_module)
         seed = self.config.seed
         self._replay_rng = np.random.default_rng(None if seed is None else [seed, 1])
-        arguments: dict[str, Any] = dict(
-            capacity=self.options.replay_capacity,
-            frame_shape=self.runner.frames.frame_shape,
-            frame_dtype=self.runner.frames.frame_dtype,
-            stack=self.runner.stacks.observation.shape[1],
-            n_step=self.options.n_step,
-            gamma=self.options.gamma,
-            clip_rewards=self.options.clip_rewards,
-            compression=self.options.replay_compression if self.runner.frames.stacks else "none",
-            max_bytes=self.options.replay_max_bytes,
-            rng=self._replay_rng,
-        )
-        self.replay: FrameReplay
-        if self.options.prioritized:
-            exponent = self.options.priority_exponent
-            self.replay = PrioritizedReplay(**arguments, priority_exponent=exponent)
-        else:
-            self.replay = FrameReplay(**arguments)
-        self.held_out = collect_held_out_states(self.config)
-        self.num_env_steps = 0
-        self._updates_owed = 0.0
+        self.loop = self._many_processes() if self.options.is_distributed else self._one_process()
+        self.held_out = self._collect_held_out()
+        self._max_q: Any = None
         self._evaluation: dict[str, float] = {}  # scores of the latest
         self._has_evaluated = False  # in this iteration
         self._recent: deque[tuple[float, int]] = deque(
             maxlen=self.config.metrics_num_episodes_for_smoothing
         )
 
+    def _one_process(self) -> OneProcess:
+        replay = make_replay(**self._replay_arguments(), rng=self._replay_rng)
+        return OneProcess(self.options, self.runner, self.learner, replay)
+
+    def _many_processes(self) -> Distributed:
+        options, seed, group = self.options, self.config.seed, self.learner_group
+        assert self.env_runner_group is not None and group is not None
+        replay = ShardedReplay(
+            options.num_replay_shards,
+            self._replay_arguments(),
+            num_streams=options.num_streams,
+            seed=seed,
+            num_cpus=options.num_cpus_per_replay_shard,
+            rng=self._replay_rng,
+        )
+        if group.is_local:
+            learners: LocalLearner | LearnerActors = LocalLearner(self.learner)
+        else:
+            spec = group._module_spec
+            learners = LearnerActors(
+                group,
+                lambda: self.config.build_learner_group(rl_module_spec=spec),
+                options.learner_snapshot_period,
+                self._use_learners,
+            )
+        return Distributed(options, RunnerActors(self.env_runner_group), learners, replay, seed)
+
+    def _use_learners(self, group: LearnerGroup) -> None:
+        self.learner_group = group
+
+    def _replay_arguments(self) -> dict[str, Any]:
+        """Of `make_replay`, without its random numbers."""
+        options, frames = self.options, self.runner.frames
+        return dict(
+            capacity=options.replay_capacity,
+            frame_shape=frames.frame_shape,
+            frame_dtype=frames.frame_dtype,
+            stack=self.runner.stacks.observation.shape[1],
+            n_step=options.n_step,
+            gamma=options.gamma,
+            clip_rewards=options.clip_rewards,
+            compression=options.replay_compression if frames.stacks else "none",
+            max_bytes=options.replay_max_bytes,
+            priority_exponent=options.priority_exponent if options.prioritized else None,
+        )
+
+    def _collect_held_out(self) -> np.ndarray | None:
+        if not self.options.is_distributed:
+            return collect_held_out_states(self.config)
+        assert self.env_runner_group is not None
+        config = self.config
+        (states,) = self.env_runner_group.foreach_env_runner(
+            lambda _: collect_held_out_states(config),
+            remote_worker_ids=[1],
+            local_env_runner=False,
+        )
+        return states
+
+    @classmethod
+    def default_resource_request(cls, config: Any) -> Any:
+        """What Tune sets aside for a trial: RLlib's actors, and the shards."""
+        request: Any = super().default_resource_request(config)
+        own = cls.get_default_config().update_from_dict(config)
+        options = own.options
+        if not options.is_distributed:
+            return request
+        shard = {"CPU": options.num_cpus_per_replay_shard}
+        return PlacementGroupFactory(
+            [*request.bundles, *[shard] * options.num_replay_shards],
+            strategy=request.strategy,
+        )
+
+    @property
+    def learner(self) -> DQNLearner:
+        """What learns in this process; there is none where actors learn."""
+        assert self.learner_group is not None
+        learner = self.learner_group._learner
+        assert isinstance(learner, DQNLearner), "learners are actors"
+        return learner
+
+    @property
+    def replay(self) -> FrameReplay | ShardedReplay:
+        """What is learnt from."""
+        return self.loop.replay
+
+    @property
+    def num_env_steps(self) -> int:
+        """Steps taken in all; with actors, those that a shard has acknowledged."""
+        return self.loop.num_env_steps
+
     @property
     def num_updates(self) -> int:
-        """Minibatch updates made in all."""
-        return self.learner.num_updates
+        """Minibatch updates made in all; with actors, those acknowledged."""
+        return self.loop.num_updates
 
     def training_step(self) -> None:
         """Acts and learns for `steps_per_iteration` steps and logs what happened."""
-        options, runner = self.options, self.runner
-        start, until = time.perf_counter(), self.num_env_steps + options.steps_per_iteration
+        start = time.perf_counter()
         steps, updates = self.num_env_steps, self.num_updates
-        learned: list[dict[str, float]] = []
-        self._episodes: list[Episode] = []
-        while self.num_env_steps < until:
-            runner.start_step()
-            if options.overlap:
-                learned += self._learn()
-            self._episodes += runner.finish_step()
-            taken = runner.num_env_steps_sampled_lifetime - self.num_env_steps
-            self.num_env_steps += taken
-            self.replay.add(runner.take_fragment())
-            if self._may_learn():
-                self._updates_owed += taken * options.updates_per_step
-            if not options.overlap:
-                learned += self._learn()
+        learned, self._episodes = self.loop.run(self.options.steps_per_iteration)
         seconds = time.perf_counter() - start
         self._log(learned, self.num_env_steps - steps, self.num_updates - updates, seconds)
 
@@ -149,14 +210,24 @@ class DQN(Algorithm):
         self._has_evaluated = True
         return result
 
+    def restore_env_runners(self, env_runner_group: EnvRunnerGroup) -> list[int]:
+        """RLlib's, for evaluation; the loop itself looks after the runners it drives."""
+        if env_runner_group is self.env_runner_group and self.options.is_distributed:
+            return []
+        return super().restore_env_runners(env_runner_group)
+
     def held_out_max_q(self) -> float:
         """Mean over the held-out states of the greatest Q-value (2013, section 5.1)."""
         assert self.held_out is not None, "held_out_states is 0"
-        greatest = []
-        for i in range(0, len(self.held_out), _HELD_OUT_BATCH):
-            values = self.runner.q_values(self.held_out[i : i + _HELD_OUT_BATCH])
-            greatest.append(values.max(axis=1))
-        return float(np.concatenate(greatest).mean())
+        return self.learner.max_q(self.held_out)
+
+    def _latest_max_q(self) -> float | None:
+        """The same as far as it is known: actors answer while they learn on."""
+        if self.held_out is None:
+            return None
+        if isinstance(self.loop, OneProcess):
+            return self.held_out_max_q()
+        return self.loop.max_q(self.held_out)
 
     def save_to_path(
         self,
@@ -176,6 +247,7 @@ class DQN(Algorithm):
         Returns:
             The path.
         """
+        self.loop.settle()
         path = super().save_to_path(None if path is None else os.fspath(path), **kwargs)
         filesystem, root = _filesystem_of(path, kwargs.get("filesystem"))
         is_local = isinstance(filesystem, LocalFileSystem)
@@ -189,7 +261,9 @@ class DQN(Algorithm):
         return path
 
     def _write_policy(self, folder: Path) -> None:
-        module = self.learner.dqn_module
+        module = self.runner.module
+        if isinstance(self.loop, Distributed):  # its own copy, which nothing acts with
+            module.set_state(ray.get(self.loop.learners.weights()))
         write_policy(
             folder,
             module.online,
@@ -232,80 +306,79 @@ class DQN(Algorithm):
             check_game(read_policy(root), self.options, os.fspath(path))
             super().restore_from_path(root, **kwargs)
             if Path(root, _REPLAY).is_dir():
-                self.replay.restore(Path(root, _REPLAY))
+                self.restore_replay(Path(root, _REPLAY))
+
+    def restore_replay(self, folder: Path) -> None:
+        """Takes up what `replay.save` wrote to a folder, with any number of shards.
+
+        Raises:
+            UserError: As `FrameReplay.restore`.
+        """
+        replay, folders = self.replay, saved_folders(folder)
+        if isinstance(replay, ShardedReplay) or folders == [folder]:
+            replay.restore(folder)
+            return
+        for move in reshard(folders, num_streams=self.options.num_streams, num_shards=1):
+            replay.add(move.fragment)
+            if isinstance(replay, PrioritizedReplay) and move.priorities is not None:
+                ids = np.arange(replay.head - len(move.fragment), replay.head)
+                replay.set_priorities(ids, move.priorities)
 
     def get_state(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """RLlib's state, this algorithm's counters and the held-out states; not the replay, which
         `save_to_path` keeps in files of its own."""
-        return super().get_state(*args, **kwargs) | {
-            "dqn": {
-                "num_env_steps": self.num_env_steps,
-                "updates_owed": self._updates_owed,
-                "recent_episodes": list(self._recent),
-                "replay_rng": self._replay_rng.bit_generator.state,
-                "held_out": self.held_out,
-                "evaluation": self._evaluation,
-            }
+        own = {
+            **self.loop.get_state(),
+            "recent_episodes": list(self._recent),
+            "replay_rng": self._replay_rng.bit_generator.state,
+            "held_out": self.held_out,
+            "evaluation": self._evaluation,
         }
+        return super().get_state(*args, **kwargs) | {"dqn": own}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Restores what `get_state` gave."""
+        """Restores what `get_state` gave, also with another number of runners or learners."""
         super().set_state(state)
         if own := state.get("dqn"):
-            self.num_env_steps = own["num_env_steps"]
-            self.runner.num_env_steps_sampled_lifetime = self.num_env_steps
-            self._updates_owed = own["updates_owed"]
             self._recent.clear()
             self._recent.extend(own["recent_episodes"])
             self._replay_rng.bit_generator.state = own["replay_rng"]
             self.held_out = own["held_out"]
             self._evaluation = own.get("evaluation", {})
+            self.loop.set_state(own)
 
-    def _may_learn(self) -> bool:
-        """Whether the replay holds enough: `learning_starts` frames, or all it ever will."""
-        options = self.options
-        whole_windows = options.batch_size + self.runner.num_envs * (options.n_step + 1)
-        enough = len(self.replay) >= max(options.learning_starts, whole_windows)
-        return enough or self.replay.tail > 0
-
-    def _learn(self) -> list[dict[str, float]]:
-        """Makes the updates owed, in whole calls of `updates_per_call` minibatches."""
-        options, replay = self.options, self.replay
-        per_call, lr = options.updates_per_call, options.learning_rate(self.num_env_steps)
-        results = []
-        if not self._may_learn():  # after a restore, updates may be owed before frames are there
-            return results
-        while self._updates_owed >= per_call:
-            if isinstance(replay, PrioritizedReplay):
-                replay.importance_exponent = options.importance_exponent(self.num_env_steps)
-            batch = replay.sample(per_call * options.batch_size)
-            metrics, errors = self.learner.update_minibatches(batch, per_call, lr)
-            if isinstance(replay, PrioritizedReplay):
-                replay.update_priorities(batch.id, errors)
-            results.append(metrics)
-            self._updates_owed -= per_call
-        return results
+    def cleanup(self) -> None:
+        """Ends all actors."""
+        if hasattr(self, "loop"):
+            self.loop.stop()
+        super().cleanup()
 
     def _log(
         self, learned: list[dict[str, float]], steps: int, updates: int, seconds: float
     ) -> None:
         log = self.metrics.log_value
-        # All that the runner and its callbacks logged; scores are reported here, see log_episodes.
-        logged = {k: v for k, v in self.runner.get_metrics().items() if k not in SCORES}
-        self.metrics.aggregate([logged], key=ENV_RUNNER_RESULTS)
+        # All that runners and callbacks logged; scores are reported here, see log_episodes.
+        logged = [
+            {name: value for name, value in metrics.items() if name not in SCORES}
+            for metrics in self.loop.runner_metrics()
+        ]
+        if logged:
+            self.metrics.aggregate(logged, key=ENV_RUNNER_RESULTS)
         self._recent.extend((e.return_, e.length) for e in self._episodes)
         log_episodes(self.metrics, self._recent, len(self._episodes), (ENV_RUNNER_RESULTS,))
-        log((ENV_RUNNER_RESULTS, "epsilon"), self.runner.epsilon, window=1)
+        log((ENV_RUNNER_RESULTS, "epsilon"), self.loop.epsilon, window=1)
         log((ENV_RUNNER_RESULTS, "env_steps_per_s"), steps / seconds, window=1)
         learner = (LEARNER_RESULTS, DEFAULT_MODULE_ID)
         for name in learned[0].keys() - {"num_updates"} if learned else ():
             log((*learner, name), float(np.mean([r[name] for r in learned])), window=1)
         log((*learner, "num_updates"), self.num_updates, window=1)
         log((*learner, "updates_per_s"), updates / seconds, window=1)
-        if self.held_out is not None:
-            log((*learner, "held_out_max_q"), self.held_out_max_q(), window=1)
+        if (max_q := self._latest_max_q()) is not None:
+            log((*learner, "held_out_max_q"), max_q, window=1)
         log(("replay", "num_transitions"), len(self.replay), window=1)
         log(("replay", "num_bytes"), self.replay.nbytes, window=1)
+        for name, value in self.loop.faults().items():
+            log(("faults", name), value, window=1)
 
 
 def _filesystem_of(path: str, filesystem: FileSystem | None) -> tuple[FileSystem, str]:

@@ -20,6 +20,7 @@ from arcadia.errors import UserError, did_you_mean
 # In evaluations during training: the 2015 paper's five minutes of play, and episodes side by side.
 _EVALUATION_FRAMES = 18_000
 _EVALUATION_ENVS = 32
+_EVALUATION_TIMEOUT_S = 3_600.0
 
 _RLLIB_TRAINING = tuple(inspect.signature(AlgorithmConfig.training).parameters)[1:]
 
@@ -39,7 +40,6 @@ _INSTEAD = {
     "_model_config": "network and hidden_size",
     "num_gpus": "num_gpus_per_learner",
     "exploration_config": "epsilon_start, epsilon_end and epsilon_decay_frames",
-    "rollout_fragment_length": "steps_per_iteration",
     "batch_mode": None,
     "_env_to_module_connector": "a Gymnasium wrapper",
     "_module_to_env_connector": "a Gymnasium wrapper",
@@ -89,7 +89,11 @@ class DQNConfig(AlgorithmConfig):
         for field in dataclasses.fields(DQNOptions):
             setattr(self, field.name, field.default)
         self.env_runner_cls = DQNRunner
-        self.num_env_runners = 0
+        self._dont_auto_sync_env_runner_states = True  # the loop sends the network out itself
+        self.restart_failed_env_runners = False  # it replaces them itself, too
+        # Actors start side by side: what they all must know is asked of the runner that is here.
+        self.create_env_on_local_worker = True
+        self.validate_env_runners_after_construction = False
         self.exploration_config = {}  # the runner's epsilon is the exploration
         self._is_complete = True
 
@@ -113,7 +117,10 @@ class DQNConfig(AlgorithmConfig):
         Raises:
             UserError: for a value that cannot work.
         """
-        return DQNOptions(**{name: getattr(self, name) for name in option_names()})
+        values = {name: getattr(self, name) for name in option_names()}
+        if self.in_evaluation:  # RLlib's counts are then of what evaluates, and nothing learns
+            values["num_learners"] = 0
+        return DQNOptions(**values)
 
     def training(self, **kwargs: Any) -> Self:  # type: ignore[override]
         """Sets any option of `DQNOptions`, or an argument of RLlib's `training` that fits.
@@ -160,12 +167,8 @@ class DQNConfig(AlgorithmConfig):
             raise UserError("offline_data: DQN learns from its own environments; remove input_")
         if self.framework_str != "torch":
             raise UserError(f'framework "{self.framework_str}": DQN is written in torch')
-        for name in ("num_env_runners", "num_learners"):
-            if getattr(self, name):
-                raise UserError(
-                    f"{name} {getattr(self, name)}: DQN acts and learns in one process; set it to 0"
-                )
         default = AlgorithmConfig()
+        default.num_learners = self.num_learners  # others of RLlib's settings follow from it
         # RLlib sets some of them itself in the config of its evaluation.
         for name in () if self.in_evaluation else _INSTEAD:
             if getattr(self, name, None) != getattr(default, name, None):
@@ -188,6 +191,9 @@ class DQNConfig(AlgorithmConfig):
             evaluation_interval=max(1, round(period / options.steps_per_iteration)),
             evaluation_duration=options.eval_episodes,
             evaluation_duration_unit="episodes",
+            # Where actors play, one evaluates, too: frames never come to the driver.
+            evaluation_num_env_runners=int(options.is_distributed),
+            evaluation_sample_timeout_s=_EVALUATION_TIMEOUT_S,
             evaluation_config=type(self).overrides(
                 num_envs_per_env_runner=min(options.eval_episodes, _EVALUATION_ENVS),
                 max_episode_frames=cut,

@@ -8,6 +8,9 @@ instead; building, devices, optimizers, state and DDP stay RLlib's.
 from __future__ import annotations
 
 import math
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,14 +21,33 @@ from torch import Tensor
 
 from algorithms.dqn.losses import LOSSES, categorical_q_learning, q_learning_td
 from algorithms.dqn.networks import DQNModule
+from algorithms.replay.frame_replay import Batch
+from arcadia.cluster import quiet
 
 if TYPE_CHECKING:
     from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 
     from algorithms.dqn.config import DQNConfig
-    from algorithms.replay import Batch
 
-_FIELDS = ("s_tm1", "a_tm1", "r_t", "discount_t", "s_t", "weight")
+_MAX_Q_BATCH = 128  # states a forward pass, so that many states need little memory
+_ROWS = ("planes_tm1", "planes_t", "a_tm1", "r_t", "discount_t", "weight")
+
+# Batches that came through Ray's object store are read-only, and nothing here writes to them.
+warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Learned:
+    """What a learner answers to the batches it was given."""
+
+    metrics: dict[str, float]
+    """As `DQNLearner.update_minibatches`."""
+    origin: np.ndarray
+    """(B,) int64, the replay each transition is from."""
+    id: np.ndarray
+    """(B,) int64, its id there."""
+    error: np.ndarray
+    """(B,) float32, how wrong its value was."""
 
 
 class DQNLearner(TorchLearner):
@@ -36,6 +58,7 @@ class DQNLearner(TorchLearner):
 
     def build(self) -> None:
         """Builds module and optimizer on this learner's device."""
+        quiet()
         super().build()
         self.num_updates = 0
         options, device = self.config.options, torch.device(self._device or "cpu")
@@ -47,6 +70,9 @@ class DQNLearner(TorchLearner):
             for parameter in self.dqn_module.parameters():
                 if parameter.dim() == 4:
                     parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+        if options.compile:
+            for network in self.dqn_module.children():
+                network.compile()
 
     @property
     def dqn_module(self) -> DQNModule:
@@ -98,23 +124,21 @@ class DQNLearner(TorchLearner):
             FloatingPointError: the loss is no finite number any more.
         """
         options = self.config.options
-        module = self.module[DEFAULT_MODULE_ID]
+        # With one learner there is nothing to average, and DDP only costs time.
+        alone = options.num_learners <= 1
+        module = self.dqn_module if alone else self.module[DEFAULT_MODULE_ID]
         optimizer = self.get_optimizer(DEFAULT_MODULE_ID)
-        tensors = {name: torch.from_numpy(getattr(batch, name)) for name in _FIELDS}
-        if self._device is not None and self._device.type != "cpu":
-            # One pinned copy a call; stacking was done by the replay, scaling is the network's.
-            tensors = {
-                name: t.pin_memory().to(self._device, non_blocking=True)
-                for name, t in tensors.items()
-            }
+        frames, rows = self._to_device(batch)
         if lr is not None:
             for group in optimizer.param_groups:
                 group["lr"] = lr
-        chunks = {name: t.chunk(num_minibatches) for name, t in tensors.items()}
+        chunks = {name: t.chunk(num_minibatches) for name, t in rows.items()}
         totals = torch.zeros(4, device=self._device)
         errors, grad_norm = [], totals.new_zeros(())
         for i in range(num_minibatches):
             minibatch = {name: parts[i] for name, parts in chunks.items()}
+            minibatch["s_tm1"] = _stacked(frames, minibatch["planes_tm1"])
+            minibatch["s_t"] = _stacked(frames, minibatch["planes_t"])
             with torch.autocast(self._device_type, torch.bfloat16, enabled=self._autocast):
                 values = module.forward_train(minibatch)
             losses, error, td_error = self._losses(minibatch, values)
@@ -147,6 +171,52 @@ class DQNLearner(TorchLearner):
             del metrics["grad_norm"]
         rate = float(optimizer.param_groups[0]["lr"])
         return metrics | {"lr": rate, "num_updates": self.num_updates}, done[len(totals) :]
+
+    def _to_device(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """A batch's frames and rows on this learner's device, where stacks are made."""
+        frames = torch.from_numpy(batch.frames)
+        rows = {name: torch.from_numpy(getattr(batch, name)) for name in _ROWS}
+        if self._device_type != "cpu":
+            # From pinned memory, so that the copies run beside the work already queued.
+            frames = frames.pin_memory().to(self._device, non_blocking=True)
+            rows = {
+                name: t.pin_memory().to(self._device, non_blocking=True) for name, t in rows.items()
+            }
+        return frames, rows
+
+    def learn(
+        self,
+        *parts: Batch,
+        num_minibatches: int,
+        lr: float | None = None,
+        order_seed: int | Sequence[int] = 0,
+    ) -> Learned:
+        """As `update_minibatches`, from batches of several replays together.
+
+        Args:
+            *parts: Their rows are divided among the minibatches at random.
+            num_minibatches: As there.
+            lr: As there.
+            order_seed: Of how they are divided.
+        """
+        order = None
+        if len(parts) > 1:
+            order = np.random.default_rng(order_seed).permutation(sum(map(len, parts)))
+        batch = Batch.join(parts, order)
+        metrics, errors = self.update_minibatches(batch, num_minibatches, lr)
+        return Learned(metrics=metrics, origin=batch.origin, id=batch.id, error=errors)
+
+    def weights(self) -> dict[str, Any]:
+        """The network that acts, in arrays."""
+        return self.dqn_module.get_state(inference_only=True)
+
+    def max_q(self, states: np.ndarray) -> float:
+        """Mean over states, (n, *observation_shape), of the greatest Q-value."""
+        greatest = []
+        for i in range(0, len(states), _MAX_Q_BATCH):
+            part = torch.from_numpy(states[i : i + _MAX_Q_BATCH]).to(self._device)
+            greatest.append(self.dqn_module.q_values(part).amax(dim=1))
+        return float(torch.cat(greatest).mean())
 
     def compute_loss_for_module(
         self,
@@ -192,6 +262,11 @@ class DQNLearner(TorchLearner):
             for name, value in averages.items():
                 if value.shape == parameter.shape and value.stride() != parameter.stride():
                     averages[name] = torch.empty_like(parameter.detach()).copy_(value)
+
+
+def _stacked(frames: Tensor, planes: Tensor) -> Tensor:
+    """States (B, stack, *frame_shape) of rows (B, stack) of frames (U, *frame_shape)."""
+    return frames.index_select(0, planes.flatten()).unflatten(0, planes.shape)
 
 
 def _computes_in_bfloat16(device: torch.device) -> bool:

@@ -29,10 +29,12 @@ from ray.rllib.utils.metrics import (
 
 from algorithms.dqn.episodes import Episode, log_episodes
 from algorithms.dqn.networks import DQNModule
+from algorithms.dqn.pushing import FragmentSender, Report
 from algorithms.dqn.recorder import Recorder
 from algorithms.dqn.stacks import FrameStacks, make_frames, observation_space
 from algorithms.dqn.trace import EpisodeTrace
 from algorithms.replay import Fragment, RecordFlag
+from arcadia.cluster import quiet
 from arcadia.errors import UserError
 
 if TYPE_CHECKING:
@@ -47,20 +49,24 @@ logger = logging.getLogger(__name__)
 class DQNRunner(EnvRunner, Checkpointable):
     """Steps `num_envs_per_env_runner` environments with an epsilon-greedy policy.
 
-    `sample()` returns a fragment for the replay; `sample(num_episodes=...)` returns finished
-    episodes, for evaluation. `start_step` and `finish_step` are one step in two halves, so that a
-    caller in the same process can learn while the emulator works.
+    `sample()` returns a fragment for the replay; `push()` sends it to the shards of one and returns
+    counters; `sample(num_episodes=...)` returns finished episodes, for evaluation. `start_step` and
+    `finish_step` are one step in two halves, so that a caller in the same process can learn while
+    the emulator works.
     """
 
     config: DQNConfig  # type: ignore[assignment]
 
     def __init__(self, *, config: DQNConfig, **kwargs: Any) -> None:
+        quiet()
         super().__init__(config=config, **kwargs)
         self.options = self.config.options
         self.worker_index = self.worker_index or 0
         self.rng = np.random.default_rng(self._seed)
         self._callbacks = [cls() for cls in force_list(self.config.callbacks_class)]
         self._weights_seq_no = 0
+        self._sender: FragmentSender | None = None
+        self.schedule_step: int | None = None
         self._num_steps = 0  # since the last call of get_metrics
         self.make_env()
         self.make_module()
@@ -68,7 +74,7 @@ class DQNRunner(EnvRunner, Checkpointable):
             self.frames.frame_shape,
             self.frames.frame_dtype,
             self.options.replay_compression if self.frames.stacks else "none",
-            first_stream=self.worker_index * self.num_envs,
+            first_stream=max(0, self.worker_index - 1) * self.num_envs,
             num_streams=self.num_envs,
         )
         self._actions: np.ndarray | None = None
@@ -147,17 +153,51 @@ class DQNRunner(EnvRunner, Checkpointable):
             result: Any = self.play_episodes(num_episodes, epsilon)
             self._log(result)
         else:
-            until = self.num_env_steps_sampled_lifetime + (num_timesteps or self.num_envs)
-            episodes: list[Episode] = []
-            while self.num_env_steps_sampled_lifetime < until:
-                self.start_step(epsilon)
-                episodes += self.finish_step()
+            episodes = self._act(num_timesteps or self.num_envs, epsilon)
             if self.config.in_evaluation:
                 self._log(episodes)
             fragment = self.take_fragment()
             result = episodes if self.config.in_evaluation else fragment
         self._callback("on_sample_end", samples=result)
         return result
+
+    def connect(self, shards: list[Any], num_streams: int) -> None:
+        """Says where `push` sends to: all shards' handles, and the streams of all runners."""
+        self._sender = FragmentSender(shards, num_streams)
+
+    def push(
+        self,
+        num_timesteps: int,
+        *,
+        step: int,
+        weights: dict[str, Any] | None = None,
+        with_metrics: bool = False,
+    ) -> Report:
+        """Acts, and sends what was recorded to the shards; only counters come back.
+
+        Args:
+            num_timesteps: Steps in all environments together.
+            step: Steps that all runners have taken, on which epsilon depends.
+            weights: The network to act with from now on; None: as it is.
+            with_metrics: Whether to report metrics, too.
+
+        Returns:
+            What became of the steps, when the shards have stored them.
+        """
+        assert self._sender is not None, "push before connect"
+        if weights is not None:
+            self.module.set_state(weights)
+        self.schedule_step = step
+        first = self.num_env_steps_sampled_lifetime
+        report = Report(epsilon=self.epsilon, episodes=self._act(num_timesteps, None))
+        for episode in report.episodes:
+            episode.end_step -= first
+        fragment = self.take_fragment()
+        self._callback("on_sample_end", samples=fragment)
+        self._sender.send(fragment, report)
+        if with_metrics:
+            report.metrics = self.get_metrics()
+        return report
 
     def get_metrics(self) -> Any:
         """Metrics since the last call, for RLlib to aggregate."""
@@ -167,6 +207,15 @@ class DQNRunner(EnvRunner, Checkpointable):
         )
         self._num_steps = 0
         return self.metrics.reduce()
+
+    def _act(self, num_timesteps: int, epsilon: float | None) -> list[Episode]:
+        """Takes at least so many steps; the episodes that ended."""
+        until = self.num_env_steps_sampled_lifetime + num_timesteps
+        episodes: list[Episode] = []
+        while self.num_env_steps_sampled_lifetime < until:
+            self.start_step(epsilon)
+            episodes += self.finish_step()
+        return episodes
 
     # One step in two halves
 
@@ -284,7 +333,8 @@ class DQNRunner(EnvRunner, Checkpointable):
             return 0.0
         if self.config.in_evaluation:
             return self.options.epsilon_eval
-        return self.options.epsilon(self.num_env_steps_sampled_lifetime)
+        own = self.num_env_steps_sampled_lifetime
+        return self.options.epsilon(own if self.schedule_step is None else self.schedule_step)
 
     # State
 
@@ -292,6 +342,8 @@ class DQNRunner(EnvRunner, Checkpointable):
         self, components: Any = None, *, not_components: Any = None, **_: Any
     ) -> dict[str, Any]:
         """Counters, random numbers, open episodes and, unless excluded, the network."""
+        if components is not None and COMPONENT_RL_MODULE not in force_list(components):
+            return {}  # RLlib asks for connectors, which there are none of
         state: dict[str, Any] = {
             NUM_ENV_STEPS_SAMPLED_LIFETIME: self.num_env_steps_sampled_lifetime,
             "rng": self.rng.bit_generator.state,

@@ -94,6 +94,17 @@ class Fragment:
         """Number of records."""
         return len(self.stream)
 
+    def select(self, mask: np.ndarray) -> "Fragment":
+        """The records where a mask, `(K,)` bool, is set, in their order."""
+        ends = np.cumsum(self.sizes, dtype=np.int64)
+        spans = zip((ends - self.sizes)[mask].tolist(), ends[mask].tolist(), strict=True)
+        pieces = [self.frames[start:end] for start, end in spans]
+        columns = {f.name: getattr(self, f.name)[mask] for f in fields(self) if f.name != "frames"}
+        return Fragment(
+            frames=np.concatenate(pieces) if pieces else self.frames[:0],
+            **columns,
+        )
+
     @property
     def nbytes(self) -> int:
         """Bytes of all arrays."""

@@ -7,7 +7,7 @@ once and compressed; stacks and n-step returns are put together when sampled.
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -25,22 +25,67 @@ _ENUMERATION_BLOCK = 1 << 16
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Batch:
-    """B transitions of up to n steps; m is the number of steps of a row, `1 <= m <= n`."""
+    """B transitions of up to n steps; m is the number of steps of a row, `1 <= m <= n`.
 
-    s_tm1: np.ndarray
-    """`(B, stack, *frame_shape)` of the frames' dtype, oldest plane first."""
+    Each of its U frames is there once, with the rows that name the planes of every stack: that
+    is what travels, and whoever learns puts the stacks together where it learns.
+    """
+
+    frames: np.ndarray
+    """`(U, *frame_shape)` of the frames' dtype."""
+    planes_tm1: np.ndarray
+    """`(B, stack)` int64, rows of `frames` that make `s_tm1`, oldest plane first."""
+    planes_t: np.ndarray
+    """Like `planes_tm1`, of `s_t`."""
     a_tm1: np.ndarray
     """`(B,)` int64."""
     r_t: np.ndarray
     """`(B,)` float32, discounted sum of m rewards."""
     discount_t: np.ndarray
     """`(B,)` float32, `gamma ** m`, 0 where terminated."""
-    s_t: np.ndarray
-    """Like `s_tm1`, m steps later."""
     id: np.ndarray
     """`(B,)` int64, ids of the first records."""
+    origin: np.ndarray
+    """`(B,)` int64, `FrameReplay.origin` of the replay that a row is from."""
     weight: np.ndarray
     """`(B,)` float32, what the row's loss is multiplied by: 1 where rows are drawn uniformly."""
+
+    @property
+    def s_tm1(self) -> np.ndarray:
+        """`(B, stack, *frame_shape)` of the frames' dtype, the states acted on; a copy."""
+        return self.frames[self.planes_tm1]
+
+    @property
+    def s_t(self) -> np.ndarray:
+        """Like `s_tm1`, m steps later."""
+        return self.frames[self.planes_t]
+
+    def __len__(self) -> int:
+        """B."""
+        return len(self.id)
+
+    @staticmethod
+    def join(parts: Sequence["Batch"], order: np.ndarray | None = None) -> "Batch":
+        """Puts batches together.
+
+        Args:
+            parts: At least one.
+            order: `(sum of their B,)` int64, which of their rows comes where; None: as they are.
+        """
+        if len(parts) == 1 and order is None:
+            return parts[0]
+        first_rows = np.cumsum([0, *(len(part.frames) for part in parts[:-1])])
+        columns: dict[str, np.ndarray] = {}
+        for name in _COLUMNS:
+            values = [getattr(part, name) for part in parts]
+            if name.startswith("planes"):
+                values = [rows + first for rows, first in zip(values, first_rows, strict=True)]
+            column = np.concatenate(values)
+            columns[name] = column if order is None else column[order]
+        return Batch(frames=np.concatenate([part.frames for part in parts]), **columns)
+
+
+_COLUMNS = tuple(field.name for field in fields(Batch) if field.name != "frames")
 
 
 class FrameReplay:
@@ -73,6 +118,10 @@ class FrameReplay:
         max_bytes: Ceiling on `nbytes`, or none. The oldest records go, a chunk of frames (at
             most 4 MiB, at most 1/32 of the frames' share) at a time, until it holds.
         rng: Draws the samples. Its state is part of the replay's.
+
+    Attributes:
+        origin: Number that the rows of batches carry, so that whoever joins batches of several
+            replays can tell them apart; 0 unless it is set.
 
     Raises:
         ValueError: If an argument is out of its range, or `max_bytes` cannot hold the metadata
@@ -113,6 +162,7 @@ class FrameReplay:
         )
         self._records = self._store.records
         self._rng = rng
+        self.origin = 0
 
     @staticmethod
     def _extra_nbytes(capacity: int) -> int:
@@ -248,26 +298,57 @@ class FrameReplay:
             )
         # Whole because that of s_tm1 is, and the window is linked.
         planes_t, _ = records.stacks(windows.last, self.stack)
-        s_tm1, s_t = self._states(planes_tm1, planes_t)
+        frames, (planes_tm1, planes_t) = self._frames(planes_tm1, planes_t)
         discount = np.where(windows.terminated, 0.0, self.gamma**windows.num_steps)
         return Batch(
-            s_tm1=s_tm1,
+            frames=frames,
+            planes_tm1=planes_tm1,
+            planes_t=planes_t,
             a_tm1=records.actions(ids).astype(np.int64),
             r_t=windows.reward.astype(np.float32),
             discount_t=discount.astype(np.float32),
-            s_t=s_t,
             id=ids,
+            origin=np.full(len(ids), self.origin),
             weight=np.ones(len(ids), dtype=np.float32),
         )
 
-    def _states(self, *planes: np.ndarray) -> list[np.ndarray]:
-        """Frames of `(B, stack)` ids, zero where -1, each frame decoded once."""
+    def _frames(self, *planes: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
+        """Decodes the frames of `(B, stack)` ids, each once, zero where -1.
+
+        Returns:
+            `(U, *frame_shape)`, and their rows in the places of the ids.
+        """
         needed, rows = np.unique(np.concatenate(planes), return_inverse=True)
         num_blank = int(np.count_nonzero(needed < 0))  # 0 or 1: -1 sorts first
         frames = np.empty((len(needed), *self.codec.shape), dtype=self.codec.dtype)
         frames[:num_blank] = 0
         self._store.decode(needed[num_blank:], frames[num_blank:])
-        return [frames[part] for part in np.split(rows, len(planes))]
+        return frames, np.split(rows, len(planes))
+
+    # Taking records out again, for another replay
+
+    def chains(self) -> tuple[np.ndarray, np.ndarray]:
+        """Which held records hang together: an episode, or what is held of one.
+
+        Returns:
+            `(K,)` int64, the chain of each record in `[tail, head)`, numbered from 0 by the age of
+            their first records; and `(K,)` int64, its place in the chain.
+        """
+        return self._records.chains()
+
+    def newest_records(self) -> list[tuple[int, int, int]]:
+        """Stream, id and sequence number of the last record of each stream that has one."""
+        return self._records.newest()
+
+    def records_at(self, ids: np.ndarray, *, stream: np.ndarray, sequence: np.ndarray) -> Fragment:
+        """Held records, as a fragment under new names.
+
+        Args:
+            ids: `(K,)` int64 in `[tail, head)`.
+            stream: `(K,)` int64, what their streams are to be called.
+            sequence: `(K,)` int64, and their numbers there.
+        """
+        return self._store.records_at(ids, stream=stream, sequence=sequence)
 
     def get_state(self, *, copy: bool = True) -> dict[str, Any]:
         """Everything held, as nested dicts and lists of arrays, ints, floats and strings.

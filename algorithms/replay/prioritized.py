@@ -44,6 +44,8 @@ class PrioritizedReplay(FrameReplay):
 
     Attributes:
         importance_exponent: May be set at any time; the weights of later batches follow it.
+        priority_max: What new records enter with: the greatest priority that any has had. A shard
+            of a larger replay takes up that of the whole.
     """
 
     def __init__(
@@ -82,7 +84,7 @@ class PrioritizedReplay(FrameReplay):
         self.priority_exponent = priority_exponent
         self.importance_exponent = importance_exponent
         self._tree = SumTree(capacity)
-        self._greatest = _FIRST_PRIORITY
+        self.priority_max = _FIRST_PRIORITY
 
     @staticmethod
     def _extra_nbytes(capacity: int) -> int:
@@ -117,7 +119,7 @@ class PrioritizedReplay(FrameReplay):
     def _set(self, ids: np.ndarray) -> None:
         """Gives records the greatest priority if they are live and have an action, else 0."""
         playable = (ids >= self.tail) & self._records.have_actions(ids)
-        self._tree.set(ids % self.capacity, np.where(playable, self._greatest, 0.0))
+        self._tree.set(ids % self.capacity, np.where(playable, self.priority_max, 0.0))
 
     def update_priorities(self, ids: np.ndarray, td_error_abs: np.ndarray) -> None:
         """Sets priorities by the errors that were found when learning.
@@ -147,7 +149,22 @@ class PrioritizedReplay(FrameReplay):
         known = (ids >= self.tail) & (ids < self.head) & (self._tree.get(slots) > 0)
         if known.any():
             self._tree.set(slots[known], priorities[known])
-            self._greatest = max(self._greatest, float(priorities[known].max()))
+            self.priority_max = max(self.priority_max, float(priorities[known].max()))
+
+    def priorities(self, ids: np.ndarray) -> np.ndarray:
+        """Priorities of held records, float64."""
+        return self._tree.get(ids % self.capacity)
+
+    def set_priorities(self, ids: np.ndarray, priorities: np.ndarray) -> None:
+        """Sets priorities as they are; for records that come from another replay.
+
+        Args:
+            ids: `(K,)` int64; those not held, and those without an action, are left out.
+            priorities: `(K,)` float64, finite and at least 0.
+        """
+        known = (ids >= self.tail) & (ids < self.head) & self._records.have_actions(ids)
+        self._tree.set(ids[known] % self.capacity, priorities[known])
+        self.priority_max = max(self.priority_max, float(priorities.max(initial=0.0)))
 
     def sample(self, batch_size: int, *, priority_min: float | None = None) -> Batch:
         """Draws transitions by priority, with replacement.
@@ -242,7 +259,7 @@ class PrioritizedReplay(FrameReplay):
             "priorities": {
                 "priority_exponent": self.priority_exponent,
                 "importance_exponent": self.importance_exponent,
-                "greatest": self._greatest,
+                "greatest": self.priority_max,
                 "tree": self._tree.get_state(copy=copy),
             }
         }
@@ -266,9 +283,9 @@ class PrioritizedReplay(FrameReplay):
         super().set_state(state)
         if saved is not None:
             self.importance_exponent = saved["importance_exponent"]
-            self._greatest = saved["greatest"]
+            self.priority_max = saved["greatest"]
             self._tree.set_state(saved["tree"])
         else:
-            self._greatest = _FIRST_PRIORITY
+            self.priority_max = _FIRST_PRIORITY
             self._tree.set_state({"leaves": np.zeros(self.capacity)})
             self._set(np.arange(self.tail, self.head))

@@ -174,6 +174,31 @@ class RecordRing:
         """Whether live records are the last of their streams, so that others may follow, bool."""
         return np.isin(ids, [id_ for id_, _ in self._last.values()])
 
+    def columns(self, ids: np.ndarray) -> dict[str, np.ndarray]:
+        """`action`, `reward` and `flags` of live records."""
+        slots = ids % self.capacity
+        return {
+            "action": self._action[slots],
+            "reward": self._reward[slots],
+            "flags": self._flags[slots],
+        }
+
+    def newest(self) -> list[tuple[int, int, int]]:
+        """Stream, id and sequence number of the last live record of each stream."""
+        return [(stream, id_, number) for stream, (id_, number) in self._last.items()]
+
+    def chains(self) -> tuple[np.ndarray, np.ndarray]:
+        """Chain and place in it of each live record; see `FrameReplay.chains`."""
+        ids = np.arange(self.tail, self.head)
+        before = ids - self._prev[ids % self.capacity]
+        starts = (before == ids) | (before < self.tail)
+        chain, position = np.cumsum(starts) - 1, np.zeros(len(ids), np.int64)
+        linked = np.flatnonzero(~starts).tolist()
+        rows = (before - self.tail).tolist()
+        for row in linked:  # in the order of ids, so that what comes before is known
+            chain[row], position[row] = chain[rows[row]], position[rows[row]] + 1
+        return chain, position
+
     def stacks(self, ids: np.ndarray, stack: int) -> tuple[np.ndarray, np.ndarray]:
         """Finds the records whose frames make a stack.
 

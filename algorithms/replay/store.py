@@ -144,6 +144,17 @@ class FrameStore:
         """
         self.codec.decode_many(self._arena.read(ids), out)
 
+    def records_at(self, ids: np.ndarray, *, stream: np.ndarray, sequence: np.ndarray) -> Fragment:
+        """Live records as a fragment; see `FrameReplay.records_at`."""
+        frames = self._arena.read(ids)
+        return Fragment(
+            stream=stream,
+            sequence=sequence,
+            frames=np.frombuffer(b"".join(frames), dtype=np.uint8),
+            sizes=np.fromiter(map(len, frames), dtype=np.int32, count=len(frames)),
+            **self.records.columns(ids),
+        )
+
     def get_state(self, *, copy: bool = True) -> dict[str, Any]:
         """Everything held, as nested dicts and lists of arrays, ints and strings.
 

@@ -29,6 +29,11 @@ def state_environment() -> None:
     os.environ.setdefault("RAY_AUTH_MODE", "token")
     # Ray 2.60 warns of a coming change in how many GPUs it shows to CPU tasks.
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    quiet()
+
+
+def quiet() -> None:
+    """Drops advice of Ray's to its own developers from this process's log; actors call it, too."""
     for name, words in _NOISE.items():
         logging.getLogger(name).addFilter(lambda record, w=words: w not in record.getMessage())
 

@@ -1,7 +1,7 @@
 """The learner: what is counted per minibatch, and that a call of several is several calls."""
 
 import pickle
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import gymnasium as gym
 import numpy as np
@@ -33,20 +33,27 @@ def learner(**options: object) -> DQNLearner:
 
 def batch(size: int, seed: int = 0) -> Batch:
     rng = np.random.default_rng(seed)
+    rows = np.arange(size)[:, np.newaxis]
+    s_tm1 = rng.standard_normal((size, 4)).astype(np.float32)
+    a_tm1, r_t = rng.integers(3, size=size), rng.standard_normal(size).astype(np.float32)
+    discount_t = np.where(rng.random(size) < 0.2, 0, 0.99).astype(np.float32)
+    s_t = rng.standard_normal((size, 4)).astype(np.float32)
     return Batch(
-        s_tm1=rng.standard_normal((size, 1, 4)).astype(np.float32),
-        a_tm1=rng.integers(3, size=size),
-        r_t=rng.standard_normal(size).astype(np.float32),
-        discount_t=np.where(rng.random(size) < 0.2, 0, 0.99).astype(np.float32),
-        s_t=rng.standard_normal((size, 1, 4)).astype(np.float32),
+        frames=np.concatenate([s_tm1, s_t]),
+        planes_tm1=rows,
+        planes_t=size + rows,
+        a_tm1=a_tm1,
+        r_t=r_t,
+        discount_t=discount_t,
         id=np.arange(size),
+        origin=np.zeros(size, np.int64),
         weight=np.ones(size, np.float32),
     )
 
 
 def part(whole: Batch, at: slice) -> Batch:
-    names = ("s_tm1", "a_tm1", "r_t", "discount_t", "s_t", "id", "weight")
-    return Batch(**{name: getattr(whole, name)[at] for name in names})
+    columns = {f.name: getattr(whole, f.name) for f in fields(Batch)}
+    return Batch(**{n: c if n == "frames" else c[at] for n, c in columns.items()})
 
 
 def weights(of: DQNLearner) -> np.ndarray:
@@ -126,8 +133,9 @@ def test_a_restored_learner_goes_on_as_the_straight_one(optimizer: str):
 @pytest.mark.parametrize("optimizer", ["adam", "rmsprop"])
 def test_a_restored_learner_goes_on_with_channels_innermost(optimizer: str):
     def pictures(seed: int) -> Batch:
-        frames = np.random.default_rng(seed).integers(256, size=(2, 8, 4, 84, 84), dtype=np.uint8)
-        return replace(batch(8, seed), s_tm1=frames[0], s_t=frames[1])
+        frames = np.random.default_rng(seed).integers(256, size=(64, 84, 84), dtype=np.uint8)
+        planes = np.arange(64).reshape(2, 8, 4)
+        return replace(batch(8, seed), frames=frames, planes_tm1=planes[0], planes_t=planes[1])
 
     def build(channels_last: bool) -> DQNLearner:
         torch.manual_seed(0)

@@ -77,7 +77,7 @@ def end(algo, results):
         "replay": digest(algo.replay.get_state()),
         "runner": digest({k: v for k, v in algo.runner.get_state().items() if k != "rl_module"}),
         "held_out": digest(algo.held_out),
-        "counters": [algo.num_env_steps, algo.num_updates, algo._updates_owed],
+        "counters": [algo.num_env_steps, algo.num_updates, algo.loop.updates_owed],
         "metrics": [metrics(r) for r in results],
     }
 

@@ -1,0 +1,278 @@
+"""The loop of a distributed run: actors play, store and learn; here are only handles and counters.
+
+    runners ──records──► shards ──batches──► learners ──weights──► runners
+       ▲                    ▲                    ▲
+       └──── asked for ─────┴──── asked for ─────┴── by this loop, which gets counters back
+
+What holds the ratio of updates to steps: only steps that a shard has acknowledged are counted, only
+updates that the learners have acknowledged are paid, no update is asked for that is not owed, and
+runners are asked for no more steps than `MAX_STEPS_AHEAD` beyond what is paid. That also bounds the
+memory: every call that is under way is one of those asked for.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from typing import Any
+
+import numpy as np
+import ray
+
+from algorithms.dqn.episodes import Episode
+from algorithms.dqn.learners import LearnerActors, LocalLearner, is_whole, merge
+from algorithms.dqn.options import MAX_STEPS_AHEAD, DQNOptions
+from algorithms.dqn.pushing import Report
+from algorithms.dqn.runner_actors import RunnerActors
+from algorithms.replay.sharded import Draw, ShardedReplay
+
+_CALLS_PER_RUNNER = 2  # one that it is at, and the next
+_CALLS_AHEAD = 2  # of the learners, and as many batches drawn for the ones after
+_WAIT_S = 1.0  # at most, until what may have come back is looked at again
+_PAUSE_S = 0.01  # where nothing is under way, because shards start again
+
+
+class Distributed:
+    """Drives runners, shards and learners; attributes and methods as `OneProcess`.
+
+    Args:
+        options: Of the run.
+        runners: What plays.
+        learners: What learns.
+        replay: The shards.
+        seed: Of what is drawn here; None: no two runs are alike.
+    """
+
+    def __init__(
+        self,
+        options: DQNOptions,
+        runners: RunnerActors,
+        learners: LocalLearner | LearnerActors,
+        replay: ShardedReplay,
+        seed: int | None,
+    ) -> None:
+        self._options, self.learners, self.replay = options, learners, replay
+        self._runners = runners
+        self._rng = np.random.default_rng(None if seed is None else [seed, 3])
+        self._fragment_steps = options.fragment_length * options.num_envs_per_env_runner
+        # Each runner may always be at one fragment, however many there are.
+        self._steps_ahead = max(MAX_STEPS_AHEAD, len(runners.all) * self._fragment_steps)
+        self.num_env_steps = 0
+        self.updates_owed = 0.0
+        self.epsilon = options.epsilon(0)
+        self._num_lost = 0
+        self._drawn: deque[Draw] = deque()
+        self._weights: ray.ObjectRef | None = None
+        self._weights_version = 0
+        self._next_weights: ray.ObjectRef | None = None
+        self._weights_at = 0
+        self._states: ray.ObjectRef | None = None
+        self._next_max_q: ray.ObjectRef | None = None
+        self._max_q: float | None = None
+        self._metrics: list[Any] = []
+        self._learned: list[dict[str, float]] = []
+        self._episodes: list[Episode] = []
+        runners.connect(replay.shards, options.num_streams)
+        self._broadcast()
+
+    @property
+    def num_updates(self) -> int:
+        """Minibatch updates acknowledged in all."""
+        return self.learners.num_updates
+
+    def run(self, num_steps: int) -> tuple[list[dict[str, float]], list[Episode]]:
+        """Has so many steps taken and acknowledged, and what is owed for them learnt.
+
+        What is under way when it returns goes on; `settle` waits for it.
+
+        Returns:
+            Metrics of each call of the learners, and the episodes that ended.
+        """
+        until = self.num_env_steps + num_steps
+        for runner in self._runners.all:
+            runner.wants_metrics = True
+        while self.num_env_steps < until:
+            self._ask_for_steps()
+            self._ask_for_updates()
+            self._wait()
+            self._take_up()
+        learned, self._learned = self._learned, []
+        episodes, self._episodes = self._episodes, []
+        return learned, episodes
+
+    def settle(self) -> None:
+        """Waits until nothing is under way, so that runners, shards and learners agree."""
+        while self._runners.waiting() or self.learners.num_calls:
+            self._wait()
+            self._take_up()
+        self._drawn.clear()
+
+    # Asking
+
+    @property
+    def may_learn(self) -> bool:
+        """Whether the shards hold enough: `learning_starts` frames, or all they ever will."""
+        enough = len(self.replay) >= self._options.frames_to_learn or self.replay.has_evicted
+        return enough and self.replay.can_draw
+
+    def _ask_for_steps(self) -> None:
+        """Keeps runners at work, in turns, as far as the learners keep up."""
+        steps = self._fragment_steps
+        ahead = self.updates_owed / self._options.updates_per_step + self._runners.steps_asked
+        for num_calls in range(_CALLS_PER_RUNNER):
+            for runner in self._runners.all:
+                if ahead + steps > self._steps_ahead:
+                    return
+                if len(runner.calls) > num_calls or runner.starting is not None:
+                    continue
+                weights = None
+                if runner.weights_version < self._weights_version:
+                    weights, runner.weights_version = self._weights, self._weights_version
+                self._runners.ask(runner, steps, step=self.num_env_steps, weights=weights)
+                ahead += steps
+
+    def _ask_for_updates(self) -> None:
+        """Draws batches for what is owed, and hands over those that are there."""
+        options, learners = self._options, self.learners
+        per_call = options.updates_per_call
+        while self._drawn and learners.num_calls < _CALLS_AHEAD and self._drawn[0].is_ready:
+            draw = self._drawn.popleft()
+            if draw.is_lost:
+                continue
+            learners.submit(
+                draw.parts,
+                num_minibatches=per_call,
+                lr=options.learning_rate(self.num_env_steps),
+                order_seed=int(self._rng.integers(2**32)),
+            )
+        if not self.may_learn:
+            return
+        handed = learners.num_in_flight + per_call * len(self._drawn)
+        ahead = learners.num_calls + len(self._drawn)
+        for _ in range(ahead, 2 * _CALLS_AHEAD):
+            if self.updates_owed - handed < per_call:
+                return
+            share = per_call * options.batch_size // learners.num_learners
+            exponent = options.importance_exponent(self.num_env_steps)
+            self._drawn.append(self.replay.draw([share] * learners.num_learners, exponent))
+            handed += per_call
+
+    def _broadcast(self) -> None:
+        """Sends the network out when it is time; one at a time."""
+        if self._next_weights is not None:
+            ready, _ = ray.wait([self._next_weights], timeout=0, fetch_local=False)
+            if ready:
+                asked, self._next_weights = self._next_weights, None
+                if is_whole(asked):  # else its learner died; the next one will be asked
+                    self._weights = asked
+                    self._weights_version += 1
+        elif self._weights is None or (
+            self.num_updates >= self._weights_at + self._options.weights_period
+        ):
+            self._next_weights = self.learners.weights()
+            self._weights_at = self.num_updates
+
+    # Answers
+
+    def _wait(self) -> None:
+        """Waits until something has come of what is under way."""
+        drawn = list(self._drawn[0].waiting) if self._drawn else []
+        refs = [*self._runners.waiting(), *drawn, *self.learners.waiting()]
+        if refs:
+            ray.wait(refs, num_returns=1, timeout=_WAIT_S, fetch_local=False)
+        else:
+            time.sleep(_PAUSE_S)
+
+    def _take_up(self) -> None:
+        """Takes up all that has come."""
+        for report in self._runners.take_up():
+            self._hear_of_steps(report)
+        self.replay.hear()
+        before = self.num_updates
+        for answers in self.learners.collect():
+            learned = merge(answers)
+            self._learned.append(learned.metrics)
+            if self._options.prioritized:
+                self.replay.update_priorities(learned.origin, learned.id, learned.error)
+        self.updates_owed -= self.num_updates - before  # grows where updates were lost
+        self._broadcast()
+
+    def _hear_of_steps(self, report: Report) -> None:
+        for i in report.dead_shards:
+            self.replay.lose(i)
+        for i, status in report.statuses:
+            self.replay.note(i, status)
+        for episode in report.episodes:
+            episode.end_step += self.num_env_steps
+        self._episodes += report.episodes
+        self._num_lost += report.num_lost
+        self.num_env_steps += report.num_steps
+        if self.may_learn:
+            self.updates_owed += report.num_steps * self._options.updates_per_step
+        self.epsilon = report.epsilon
+        if report.metrics is not None:
+            self._metrics.append(report.metrics)
+
+    def max_q(self, states: np.ndarray) -> float | None:
+        """`DQNLearner.max_q` of states as last heard of; asks again while learning goes on."""
+        if self._states is None:
+            self._states = ray.put(states)
+        if self._next_max_q is not None:
+            ready, _ = ray.wait([self._next_max_q], timeout=0)
+            if ready:
+                if is_whole(self._next_max_q):
+                    self._max_q = ray.get(self._next_max_q)
+                self._next_max_q = None
+        if self._next_max_q is None:
+            self._next_max_q = self.learners.max_q(self._states)
+        return self._max_q
+
+    def runner_metrics(self) -> list[Any]:
+        """What runners logged since the last call, for RLlib to aggregate."""
+        metrics, self._metrics = self._metrics, []
+        return metrics
+
+    def faults(self) -> dict[str, int]:
+        """What died and what was lost so far."""
+        return {
+            "runner_restarts": self._runners.num_restarts,
+            "shard_restarts": self.replay.num_restarts,
+            "learner_restarts": self.learners.num_restarts,
+            "steps_lost": self._num_lost,
+            "transitions_lost": self.replay.num_lost,
+            "updates_lost": self.learners.num_updates_lost,
+        }
+
+    # State
+
+    def get_state(self) -> dict[str, Any]:
+        """Counters, random numbers and the runners' states, once all is settled; learners and
+        replay are kept by themselves."""
+        self.settle()
+        return {
+            "num_env_steps": self.num_env_steps,
+            "updates_owed": self.updates_owed,
+            "order_rng": self._rng.bit_generator.state,
+            "runners": self._runners.get_states(),
+        }
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Takes up what `get_state` gave, also of another number of runners, or of one process.
+
+        Runners that are more than there were begin with new episodes; the open ones of runners
+        that are no more are given up.
+        """
+        self.settle()
+        self.num_env_steps = state["num_env_steps"]
+        self.updates_owed = state["updates_owed"]
+        if "order_rng" in state:
+            self._rng.bit_generator.state = state["order_rng"]
+        self._runners.set_states(state.get("runners", []))
+        if isinstance(self.learners, LearnerActors):
+            self.learners.take_snapshot()
+        self._weights = self._next_weights = None
+        self._broadcast()
+
+    def stop(self) -> None:
+        """Ends the shards; runners and learners are ended by RLlib."""
+        self.replay.stop()

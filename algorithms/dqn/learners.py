@@ -1,0 +1,307 @@
+"""The learners of a distributed run, as one thing that takes batches and acknowledges updates.
+
+`LocalLearner` learns in this process; `LearnerActors` in actors, each from its part of every
+minibatch, with gradients averaged by DDP. A killed learner takes its group with it (the others
+would wait for it in all-reduce for ever): a new group takes up a recent snapshot.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import ray
+from ray.exceptions import RayActorError, RayError, RayTaskError
+
+from algorithms.dqn.learner import DQNLearner, Learned
+
+if TYPE_CHECKING:
+    from ray.rllib.core.learner.learner_group import LearnerGroup
+
+logger = logging.getLogger(__name__)
+
+_DEATH_S = 10.0  # until Ray tells of a process that is gone
+_MAX_REPLACEMENTS = 3  # of a group that dies before it has learnt anything
+
+
+class LocalLearner:
+    """Learns in this process, one call at a time, when asked for what is done.
+
+    Attributes:
+        num_updates: Minibatch updates acknowledged.
+        num_in_flight: Minibatches handed over and not acknowledged yet.
+        num_calls: Calls of them.
+        num_restarts: How often a group was replaced.
+        num_updates_lost: Updates that were acknowledged and have to be made again.
+    """
+
+    num_restarts = num_updates_lost = 0
+
+    def __init__(self, learner: DQNLearner) -> None:
+        self._learner = learner
+        self._calls: deque[tuple[list[ray.ObjectRef], dict[str, Any]]] = deque()
+
+    @property
+    def num_learners(self) -> int:
+        """Parts that a batch is handed over in."""
+        return 1
+
+    @property
+    def num_updates(self) -> int:
+        return self._learner.num_updates
+
+    @property
+    def num_in_flight(self) -> int:
+        return sum(arguments["num_minibatches"] for _, arguments in self._calls)
+
+    @property
+    def num_calls(self) -> int:
+        return len(self._calls)
+
+    def submit(self, parts: list[list[ray.ObjectRef]], **arguments: Any) -> None:
+        """Hands batches over.
+
+        Args:
+            parts: For each learner, references to its batches, all of which are there.
+            **arguments: Of `DQNLearner.learn`.
+        """
+        self._calls.append((parts[0], arguments))
+
+    def waiting(self) -> list[ray.ObjectRef]:
+        """References that are ready when there may be something to collect."""
+        return self._calls[0][0] if self._calls else []
+
+    def collect(self) -> list[list[Learned]]:
+        """What has been acknowledged since the last call: of each call, its learners' answers."""
+        if not self._calls:
+            return []
+        parts, arguments = self._calls.popleft()
+        return [[self._learner.learn(*ray.get(parts), **arguments)]]
+
+    def weights(self) -> ray.ObjectRef:
+        """A reference to the network that acts, as it is after what was handed over."""
+        return ray.put(self._learner.weights())
+
+    def max_q(self, states: ray.ObjectRef) -> ray.ObjectRef:
+        """A reference to `DQNLearner.max_q` of states."""
+        return ray.put(self._learner.max_q(ray.get(states)))
+
+    def drop(self) -> None:
+        """Forgets what was handed over and not learnt yet."""
+        self._calls.clear()
+
+    def take_snapshot(self) -> None:
+        """Nothing to do: this learner lives and dies with the run."""
+
+
+@dataclass
+class _Call:
+    """Minibatches that all learners are at."""
+
+    refs: list[ray.ObjectRef]
+    num_minibatches: int
+    answers: dict[ray.ObjectRef, Learned] = field(default_factory=dict)
+
+
+class LearnerActors:
+    """Learns in the actors of a LearnerGroup; attributes and methods as `LocalLearner`.
+
+    Args:
+        group: Built, with remote learners.
+        rebuild: Makes another group like it.
+        snapshot_period: Updates between snapshots.
+        on_replaced: Told of a new group.
+    """
+
+    def __init__(
+        self,
+        group: LearnerGroup,
+        rebuild: Callable[[], LearnerGroup],
+        snapshot_period: int,
+        on_replaced: Callable[[LearnerGroup], None],
+    ) -> None:
+        self._rebuild, self._on_replaced = rebuild, on_replaced
+        self._period = snapshot_period
+        self.num_restarts = self.num_updates_lost = 0
+        self._failures = 0  # since the last acknowledged update
+        self._calls: deque[_Call] = deque()
+        self._next: tuple[ray.ObjectRef, int] | None = None
+        self._use(group)
+        self.take_snapshot()
+
+    def _use(self, group: LearnerGroup) -> None:
+        self._group = group
+        workers = group._workers
+        assert workers is not None
+        self.workers: list[Any] = list(workers)
+
+    @property
+    def num_learners(self) -> int:
+        return len(self.workers)
+
+    @property
+    def num_in_flight(self) -> int:
+        return sum(call.num_minibatches for call in self._calls)
+
+    @property
+    def num_calls(self) -> int:
+        return len(self._calls)
+
+    def submit(self, parts: list[list[ray.ObjectRef]], **arguments: Any) -> None:
+        refs = [
+            worker.learn.remote(*own, **arguments)
+            for worker, own in zip(self.workers, parts, strict=True)
+        ]
+        self._calls.append(_Call(refs, arguments["num_minibatches"]))
+
+    def waiting(self) -> list[ray.ObjectRef]:
+        return [ref for call in self._calls for ref in call.refs if ref not in call.answers]
+
+    def collect(self) -> list[list[Learned]]:
+        try:
+            done = self._collect()
+            if done:
+                self._failures = 0
+            self._follow_snapshot()
+        except RayActorError as error:
+            self._replace(error)
+            return []
+        return done
+
+    def _collect(self) -> list[list[Learned]]:
+        waiting = self.waiting()
+        ready, _ = ray.wait(waiting, num_returns=len(waiting), timeout=0) if waiting else ([], [])
+        arrived = set(ready)
+        for call in self._calls:
+            for ref in call.refs:
+                if ref in arrived:
+                    call.answers[ref] = _answer(ref, call.refs)
+        done = []
+        while self._calls and len(self._calls[0].answers) == len(self._calls[0].refs):
+            call = self._calls.popleft()
+            done.append([call.answers[ref] for ref in call.refs])
+            self.num_updates += call.num_minibatches
+        return done
+
+    def weights(self) -> ray.ObjectRef:
+        return self.workers[0].weights.remote()
+
+    def max_q(self, states: ray.ObjectRef) -> ray.ObjectRef:
+        return self.workers[0].max_q.remote(states)
+
+    def drop(self) -> None:
+        """Nothing to do: actors learn what they were handed."""
+
+    # Snapshots
+
+    def take_snapshot(self) -> None:
+        """Takes one now, of learners that nothing is on its way to."""
+        state: Any = ray.get(self.workers[0].get_state.remote())
+        self.num_updates: int = state["num_updates"]
+        self._snapshot = ray.put(state), self.num_updates
+
+    def _follow_snapshot(self) -> None:
+        """Asks for the next snapshot when it is time, and takes it up once it is here."""
+        if self._next is not None:
+            # Fetched to this machine: that of the learner may be the next to go.
+            ready, _ = ray.wait([self._next[0]], timeout=0, fetch_local=True)
+            if ready:
+                if is_whole(self._next[0]):
+                    self._snapshot = self._next
+                self._next = None
+        elif self.num_updates >= self._snapshot[1] + self._period:
+            state = self.workers[0].get_state.remote()
+            self._next = state, self.num_updates + self.num_in_flight
+
+    def _replace(self, error: RayActorError) -> None:
+        """Ends all learners and goes on with new ones from the latest snapshot."""
+        self._failures += 1
+        self.num_restarts += 1
+        if self._failures > _MAX_REPLACEMENTS:
+            raise RuntimeError(
+                f"learners died {self._failures} times in a row before they learnt anything; the "
+                f"last said: {error}"
+            ) from error
+        if self._next is not None:  # it may have been taken before the death
+            ready, _ = ray.wait([self._next[0]], timeout=0)
+            if ready and is_whole(self._next[0]):
+                self._snapshot = self._next
+        state, num_updates = self._snapshot
+        lost = max(0, self.num_updates - num_updates)
+        self.num_updates_lost += lost
+        logger.warning(
+            "A learner died (%s): all %d are replaced, and go on from the snapshot at %s updates; "
+            "%s updates are made again",
+            str(error).strip().splitlines()[0],
+            len(self.workers),
+            f"{num_updates:,}",
+            f"{lost:,}",
+        )
+        self._end()
+        self._use(self._rebuild())
+        ray.get([worker.set_state.remote(state) for worker in self.workers])
+        self.num_updates = num_updates
+        self._on_replaced(self._group)
+
+    def _end(self) -> None:
+        """Kills what is left of the group; not in RLlib's way, which waits for the dead, and takes
+        Tune's placement group along."""
+        for worker in self.workers:
+            ray.kill(worker)
+        self._calls.clear()
+        self._next = None
+        self._group._is_shut_down = True
+
+
+def merge(answers: list[Learned]) -> Learned:
+    """The answers of all learners to one call, as one: their parts are of the same size."""
+    names = answers[0].metrics
+    return Learned(
+        metrics={name: float(np.mean([a.metrics[name] for a in answers])) for name in names},
+        origin=np.concatenate([a.origin for a in answers]),
+        id=np.concatenate([a.id for a in answers]),
+        error=np.concatenate([a.error for a in answers]),
+    )
+
+
+def _answer(ref: ray.ObjectRef, call: list[ray.ObjectRef]) -> Learned:
+    """A learner's answer.
+
+    Args:
+        ref: Of it.
+        call: Of the answers of all learners.
+
+    Raises:
+        RayActorError: A learner died, or its batch is gone, so that the learners are out of step.
+        BaseException: What the learner itself raised.
+    """
+    try:
+        return ray.get(ref)
+    except RayTaskError as error:
+        if isinstance(error.cause, RayError):
+            raise RayActorError(error_msg=f"its batch was lost: {error.cause}") from error
+        # Those that live may say first that they lost the connection to the one that died.
+        others = [other for other in call if other != ref]
+        if others:
+            ready, _ = ray.wait(others, num_returns=len(others), timeout=_DEATH_S)
+            for other in ready:
+                try:
+                    ray.get(other)
+                except RayTaskError:
+                    continue
+                except RayActorError as death:
+                    raise death from error
+        raise (error.cause or error) from None
+
+
+def is_whole(ref: ray.ObjectRef) -> bool:
+    """Whether there is a result, not an error, in a reference that is ready."""
+    try:
+        ray.get(ref)
+    except RayError:
+        return False
+    return True

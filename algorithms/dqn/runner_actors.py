@@ -1,0 +1,153 @@
+"""The remote runners of a run: what is asked of each, and who takes the place of one that died."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import ray
+from ray.exceptions import RayActorError, RayTaskError
+
+from algorithms.dqn.pushing import Report
+from algorithms.replay.sharded import get_all
+
+if TYPE_CHECKING:
+    from ray.rllib.env.env_runner_group import EnvRunnerGroup
+
+logger = logging.getLogger(__name__)
+
+_MAX_FAILURES = 3  # of one runner in a row, before it is the run that has failed
+
+
+@dataclass(eq=False)
+class RunnerActor:
+    """One of them."""
+
+    number: int
+    """From 1; RLlib's worker index."""
+    actor: Any
+    calls: dict[ray.ObjectRef, int] = field(default_factory=dict)
+    """`push` calls that are under way, with the steps asked for."""
+    weights_version: int = 0
+    wants_metrics: bool = False
+    failures: int = 0
+    """In a row."""
+    starting: ray.ObjectRef | None = None
+    """Ready when one that took a dead one's place can be asked."""
+
+    @property
+    def steps_asked(self) -> int:
+        """Steps that are under way."""
+        return sum(self.calls.values())
+
+
+class RunnerActors:
+    """Asks runners for steps and takes up their reports.
+
+    A runner that dies, or raises, is replaced by a new one of the same number: its open episodes
+    and what it had not yet sent are lost, and its streams begin anew.
+
+    Args:
+        group: RLlib's, which made them and stops them in the end.
+
+    Attributes:
+        all: The runners, by number.
+        num_restarts: How often one was replaced.
+    """
+
+    def __init__(self, group: EnvRunnerGroup) -> None:
+        self._group = group
+        self.all = [
+            RunnerActor(number, actor) for number, actor in group._worker_manager.actors().items()
+        ]
+        self._connection: tuple[Any, ...] = ()
+        self.num_restarts = 0
+
+    def connect(self, shards: list[Any], num_streams: int) -> None:
+        """Says where all of them, and those to come, send to; see `DQNRunner.connect`."""
+        self._connection = (shards, num_streams)
+        get_all([runner.actor.connect.remote(*self._connection) for runner in self.all])
+
+    @property
+    def steps_asked(self) -> int:
+        """Steps that are under way."""
+        return sum(runner.steps_asked for runner in self.all)
+
+    def waiting(self) -> list[ray.ObjectRef]:
+        """References that are ready when there is something to take up."""
+        refs = [ref for runner in self.all for ref in runner.calls]
+        return refs + [runner.starting for runner in self.all if runner.starting is not None]
+
+    def ask(self, runner: RunnerActor, num_steps: int, **arguments: Any) -> None:
+        """Asks one for steps; `arguments` are those of `DQNRunner.push`."""
+        ref = runner.actor.push.remote(num_steps, with_metrics=runner.wants_metrics, **arguments)
+        runner.wants_metrics = False
+        runner.calls[ref] = num_steps
+
+    def take_up(self) -> list[Report]:
+        """The reports that have come; replaces those that died."""
+        waiting = self.waiting()
+        if not waiting:
+            return []
+        refs, _ = ray.wait(waiting, num_returns=len(waiting), timeout=0, fetch_local=False)
+        ready, reports = set(refs), []
+        for runner in self.all:
+            try:
+                if runner.starting is not None and runner.starting in ready:
+                    ray.get(runner.starting)
+                    runner.starting = None
+                    logger.warning("Runner %d of %d plays again", runner.number, len(self.all))
+                for ref in [ref for ref in runner.calls if ref in ready]:
+                    reports.append(ray.get(ref))
+                    del runner.calls[ref]
+                    runner.failures = 0
+            except RayTaskError as error:  # what its environment or a callback raised
+                cause = error.cause or error
+                self._replace(runner, f"{type(cause).__name__}: {cause}", cause)
+            except RayActorError as error:
+                self._replace(runner, str(error).strip().splitlines()[0], error)
+        return reports
+
+    def _replace(self, runner: RunnerActor, reason: str, error: BaseException) -> None:
+        runner.failures += 1
+        if runner.failures > _MAX_FAILURES:
+            raise RuntimeError(
+                f"runner {runner.number} failed {runner.failures} times in a row: {reason}"
+            ) from error
+        logger.warning(
+            "Runner %d of %d died (%s): up to %d steps and its open episodes are lost; another "
+            "takes its place",
+            runner.number,
+            len(self.all),
+            reason,
+            runner.steps_asked,
+        )
+        self.num_restarts += 1
+        runner.calls.clear()
+        runner.weights_version = 0
+        ray.kill(runner.actor)
+        group: Any = self._group
+        manager = group._worker_manager
+        runner.actor = group._make_worker(
+            env_creator=group._env_creator,
+            validate_env=None,
+            worker_index=runner.number,
+            num_workers=len(self.all),
+            recreated_worker=True,
+            config=group._remote_config_obj_ref,
+        )
+        manager._remote_actor_states[runner.number].is_healthy = True
+        manager._actors[runner.number] = runner.actor
+        runner.starting = runner.actor.connect.remote(*self._connection)
+
+    def get_states(self) -> list[dict[str, Any]]:
+        """What each keeps besides its network, once nothing is under way."""
+        return get_all(
+            [runner.actor.get_state.remote(not_components="rl_module") for runner in self.all]
+        )
+
+    def set_states(self, states: list[dict[str, Any]]) -> None:
+        """Takes up as many of the states as there are runners."""
+        pairs = zip(self.all, states, strict=False)
+        get_all([runner.actor.set_state.remote(state) for runner, state in pairs])
