@@ -314,10 +314,11 @@ class DQN(Algorithm):
         Raises:
             UserError: As `FrameReplay.restore`.
         """
-        replay, folders = self.replay, saved_folders(folder)
-        if isinstance(replay, ShardedReplay) or folders == [folder]:
-            replay.restore(folder)
+        folders = saved_folders(folder)
+        if isinstance(self.loop, Distributed) or folders == [folder]:
+            self.replay.restore(folder)
             return
+        replay = self.loop.replay = make_replay(**self._replay_arguments(), rng=self._replay_rng)
         for move in reshard(folders, num_streams=self.options.num_streams, num_shards=1):
             replay.add(move.fragment)
             if isinstance(replay, PrioritizedReplay) and move.priorities is not None:

@@ -106,6 +106,7 @@ class Distributed:
             self._wait()
             self._take_up()
         self._drawn.clear()
+        self.replay.settle()
 
     # Asking
 
@@ -116,11 +117,11 @@ class Distributed:
         return enough and self.replay.can_draw
 
     def _ask_for_steps(self) -> None:
-        """Keeps runners at work, in turns, as far as the learners keep up."""
+        """Keeps runners at work as far as the learners keep up, those first that did least."""
         steps = self._fragment_steps
         ahead = self.updates_owed / self._options.updates_per_step + self._runners.steps_asked
         for num_calls in range(_CALLS_PER_RUNNER):
-            for runner in self._runners.all:
+            for runner in sorted(self._runners.all, key=lambda runner: runner.num_steps):
                 if ahead + steps > self._steps_ahead:
                     return
                 if len(runner.calls) > num_calls or runner.starting is not None:

@@ -29,6 +29,8 @@ class RunnerActor:
     actor: Any
     calls: dict[ray.ObjectRef, int] = field(default_factory=dict)
     """`push` calls that are under way, with the steps asked for."""
+    num_steps: int = 0
+    """Steps that it was ever asked for."""
     weights_version: int = 0
     wants_metrics: bool = False
     failures: int = 0
@@ -84,6 +86,7 @@ class RunnerActors:
         ref = runner.actor.push.remote(num_steps, with_metrics=runner.wants_metrics, **arguments)
         runner.wants_metrics = False
         runner.calls[ref] = num_steps
+        runner.num_steps += num_steps
 
     def take_up(self) -> list[Report]:
         """The reports that have come; replaces those that died."""

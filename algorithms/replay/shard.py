@@ -43,6 +43,8 @@ class ShardStatus:
 
     origin: int
     """Number of this incarnation of the shard."""
+    number: int
+    """Of this status; later ones have greater numbers, whichever comes first."""
     num_transitions: int
     """Held records that have an action."""
     has_evicted: bool
@@ -97,10 +99,6 @@ def make_replay(*, priority_exponent: float | None, **arguments: Any) -> FrameRe
     return PrioritizedReplay(**arguments, priority_exponent=priority_exponent)
 
 
-class NothingToDraw(Exception):
-    """A shard was asked for transitions and holds none that is whole."""
-
-
 class ReplayShard:
     """Stores fragments and answers with batches; a Ray actor, or an object like any other.
 
@@ -110,18 +108,26 @@ class ReplayShard:
     """
 
     def __init__(self, arguments: dict[str, Any], seed: int | list[int] | None = None) -> None:
-        self.replay = make_replay(**arguments, rng=np.random.default_rng(seed))
+        self._arguments, self._rng = arguments, np.random.default_rng(seed)
+        self._pieces: str | None = None
+        self._num_told = 0
+        self.clear()
+
+    def clear(self) -> None:
+        """Empties it; what others know of its records is void."""
+        self.replay = make_replay(**self._arguments, rng=self._rng)
         self.replay.origin = secrets.randbits(62)
         self._can_draw = False
-        self._pieces: str | None = None
 
     def status(self) -> ShardStatus:
         """What is in it now."""
         replay = self.replay
         prioritized = isinstance(replay, PrioritizedReplay)
         mass = replay.priority_total if prioritized else float(len(replay))
+        self._num_told += 1
         return ShardStatus(
             origin=replay.origin,
+            number=self._num_told,
             num_transitions=len(replay),
             has_evicted=replay.tail > 0,
             mass=mass if self._can_draw else 0.0,
@@ -162,21 +168,18 @@ class ReplayShard:
         importance_exponent: float | None = None,
         priority_min: float | None = None,
         priority_max: float | None = None,
-    ) -> tuple[Batch, ShardStatus]:
-        """Draws transitions.
+    ) -> tuple[Batch | None, ShardStatus]:
+        """Draws transitions; None as long as its `mass` is 0.
 
         Args:
             batch_size: How many.
             importance_exponent: See `PrioritizedReplay`; None: as it is.
             priority_min: Least priority of all shards; None: this one is alone.
             priority_max: Greatest priority of all shards, with which new records enter from now on.
-
-        Raises:
-            NothingToDraw: As long as its `mass` is 0.
         """
         replay = self.replay
         if not self._can_draw:
-            raise NothingToDraw(f"{len(replay)} transitions are held, none of them whole yet")
+            return None, self.status()
         if not isinstance(replay, PrioritizedReplay):
             return replay.sample(batch_size), self.status()
         if importance_exponent is not None:

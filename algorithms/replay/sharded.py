@@ -19,7 +19,7 @@ from ray.exceptions import RayActorError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from algorithms.replay.reshard import reshard
-from algorithms.replay.shard import NothingToDraw, ReplayShard, ShardStatus, pieces_of
+from algorithms.replay.shard import ReplayShard, ShardStatus, pieces_of
 from algorithms.replay.shard_files import INDEX_NAME
 from arcadia.errors import UserError
 
@@ -31,6 +31,7 @@ SHARDS_NAME = "shards.json"
 
 _NOTHING = ShardStatus(
     origin=-1,
+    number=0,
     num_transitions=0,
     has_evicted=False,
     mass=0.0,
@@ -105,6 +106,7 @@ class ShardedReplay:
             remote.remote(own, None if seed is None else [seed, 2, i]) for i in range(num_shards)
         ]
         self.statuses: list[ShardStatus] = ray.get([s.status.remote() for s in self.shards])
+        self._dead: set[int] = set()  # origins of shards that died, of which answers may come late
         self._asked: set[int] = set()  # shards that a sign of life is awaited of
         self._pending: dict[ray.ObjectRef, tuple[int, Draw | None]] = {}
 
@@ -176,23 +178,32 @@ class ShardedReplay:
         for ref in ready:
             i, drawn = self._pending.pop(ref)
             try:
-                self.note(i, ray.get(ref))
+                status: ShardStatus = ray.get(ref)
             except RayActorError:
                 self._asked.discard(i)
                 self.lose(i)
-                if drawn is not None:
-                    drawn.is_lost = True
-            except RayTaskError as error:
-                if not isinstance(error.cause, NothingToDraw):
-                    raise
-                assert drawn is not None
-                drawn.is_lost = True  # it had started again, and had nothing yet
+                status = _NOTHING
+            else:
+                self.note(i, status)
             if drawn is not None:
                 drawn.waiting.discard(ref)
+                drawn.is_lost |= status.mass == 0  # it is dead, or began again with nothing
+
+    def settle(self) -> None:
+        """Waits for all answers, and asks each shard how it is."""
+        for i, shard in enumerate(self.shards):
+            self._pending[shard.status.remote()] = i, None
+        while self._pending:
+            ray.wait(list(self._pending), num_returns=1)
+            self.hear()
 
     def note(self, i: int, status: ShardStatus) -> None:
-        """Takes up what was heard of a shard."""
-        if self.statuses[i].origin != status.origin:
+        """Takes up what was heard of a shard, unless it has died since."""
+        known = self.statuses[i]
+        late = status.origin == known.origin and status.number < known.number
+        if late or status.origin in self._dead:
+            return
+        if known.origin != status.origin:
             self.lose(i, ask=False)
         self._asked.discard(i)
         self.statuses[i] = status
@@ -206,6 +217,7 @@ class ShardedReplay:
         """
         lost = self.statuses[i]
         if lost.origin >= 0:
+            self._dead.add(lost.origin)
             self.num_restarts += 1
             self.num_lost += lost.num_transitions
             self.statuses[i] = _NOTHING
@@ -307,6 +319,7 @@ def _folder_of(folder: Path, i: int) -> Path:
 
 def _move(folders: list[str], shards: list[Any], num_streams: int) -> None:
     """Fills new shards with the records of old ones; a Ray task where the files are."""
+    ray.get([shard.clear.remote() for shard in shards])
     adding: dict[ray.ObjectRef, None] = {}
     for move in reshard(folders, num_streams=num_streams, num_shards=len(shards)):
         adding[shards[move.shard].add.remote(move.fragment, move.priorities)] = None

@@ -238,4 +238,4 @@ def test_what_was_lost_or_evicted_stays_so_when_records_move(tmp_path):
     new = ReplayShard(ARGUMENTS, seed=0)
     for move in reshard([tmp_path / "old"], num_streams=1, num_shards=1):
         new.add(move.fragment, move.priorities)
-    assert [r for r in rows(new.replay).values()] == [r for r in rows(old.replay).values()]
+    assert list(rows(new.replay).values()) == list(rows(old.replay).values())
