@@ -26,6 +26,9 @@ class DQNModule(TorchRLModule, InferenceOnlyAPI):
 
     def setup(self) -> None:
         """Builds the networks; the target starts as a copy and never takes gradients."""
+        # RLlib makes torch deterministic where there is a seed, and torch then fills all memory
+        # that it is about to overwrite: a fifth of an update, for code that would read it unset.
+        torch.utils.deterministic.fill_uninitialized_memory = False
         config: dict[str, Any] = dict(self.model_config)  # type: ignore[arg-type]
         self.double = config["double"]
 
