@@ -7,7 +7,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3; do \
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: demo test test-all lint format bench-replay clean venv
+.PHONY: demo test test-all lint format bench-dqn bench-replay bench-scaling clean venv
 
 demo: $(INSTALLED)
 	$(BIN)/arcadia demo $(ARGS)
@@ -26,6 +26,13 @@ lint: $(INSTALLED)
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+bench-dqn: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	$(BIN)/python -m benchmarks.dqn_throughput $(ARGS)
+
+bench-scaling: $(INSTALLED)
+	$(BIN)/python -m benchmarks.dqn_scaling $(ARGS)
 
 bench-replay: $(INSTALLED)
 	$(BIN)/python -m benchmarks.replay $(ARGS)

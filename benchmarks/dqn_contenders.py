@@ -1,12 +1,13 @@
 """Who is measured by `benchmarks.dqn_throughput`; each in a process of its own.
 
 All play Breakout in eight environments with epsilon 0.1, grey 84x84 pictures, the maximum of two
-frames and frame skip 4, with the network of Mnih et al. 2013, a target network, Adam, the Huber loss
-and one-step targets: minibatches of 32, one update for every four steps.
+frames and frame skip 4, with the network of Mnih et al. 2013, a target network, Adam, the Huber
+loss and one-step targets: minibatches of 32, one update for every four steps.
 
-A child of `dqn_throughput` runs `python -m benchmarks.dqn_contenders NAME --threads N`: it warms up,
-says `{"ready": true}`, and then for each line `SECONDS` that it reads works that long and answers
-with steps, updates and seconds. In between it does nothing, so that others can be measured.
+A child of `dqn_throughput` runs `python -m benchmarks.dqn_contenders NAME --threads N`: it warms
+up, says `{"ready": true}`, and then for each line `SECONDS` that it reads works that long and
+answers with steps, updates and seconds. In between it does nothing, so that others can be
+measured.
 """
 
 from __future__ import annotations
@@ -40,9 +41,7 @@ class Contender(Protocol):
 def _native_env() -> Any:
     from ale_py.vector_env import AtariVectorEnv
 
-    return AtariVectorEnv(
-        "breakout", NUM_ENVS, stack_num=4, reward_clipping=True, num_threads=0
-    )
+    return AtariVectorEnv("breakout", NUM_ENVS, stack_num=4, reward_clipping=True, num_threads=0)
 
 
 def _network(num_actions: int) -> Any:
@@ -174,9 +173,9 @@ class StableBaselines3:
         import gymnasium as gym
         import numpy as np
         import torch
-        from stable_baselines3 import DQN
-        from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
-        from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack
+        from stable_baselines3 import DQN  # pyright: ignore[reportMissingImports]
+        from stable_baselines3.common.torch_layers import BaseFeaturesExtractor  # pyright: ignore[reportMissingImports]
+        from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack  # pyright: ignore[reportMissingImports]
 
         class Extractor(BaseFeaturesExtractor):
             """All of the network but its last layer."""
@@ -218,7 +217,7 @@ class StableBaselines3:
         self.started = False
 
     def work(self, seconds: float) -> tuple[int, int]:
-        from stable_baselines3.common.callbacks import BaseCallback
+        from stable_baselines3.common.callbacks import BaseCallback  # pyright: ignore[reportMissingImports]
 
         class Stop(BaseCallback):
             """Ends after so many seconds."""

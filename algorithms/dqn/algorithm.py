@@ -6,6 +6,7 @@ actors, `Distributed`.
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
 import time
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 import ray
 from pyarrow.fs import FileSystem, LocalFileSystem, copy_files
+from ray.exceptions import RayActorError
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.core import DEFAULT_MODULE_ID
@@ -38,6 +40,8 @@ from algorithms.replay import FrameReplay, PrioritizedReplay
 from algorithms.replay.reshard import reshard
 from algorithms.replay.shard import make_replay
 from algorithms.replay.sharded import ShardedReplay, saved_folders
+
+logger = logging.getLogger(__name__)
 
 _REPLAY = "replay"  # folder of the replay's files in a checkpoint
 
@@ -203,8 +207,18 @@ class DQN(Algorithm):
         return result
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """Plays evaluation episodes; see RLlib's `evaluate`."""
-        result = super().evaluate(*args, **kwargs)
+        """Plays evaluation episodes; see RLlib's `evaluate`. Actors that die over it are replaced,
+        and it is played again."""
+        try:
+            result = super().evaluate(*args, **kwargs)
+        except RayActorError as error:
+            group, number = self.eval_env_runner_group, self.config.evaluation_num_env_runners
+            if group is None or not number:
+                raise
+            logger.warning("What evaluates died (%s): it is played again by another", error)
+            group.reset([])
+            group.add_workers(number)
+            result = super().evaluate(*args, **kwargs)
         scores = result[ENV_RUNNER_RESULTS]
         self._evaluation = {name: float(scores[name]) for name in SCORES}
         self._has_evaluated = True

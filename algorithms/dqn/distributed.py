@@ -106,6 +106,9 @@ class Distributed:
             self._wait()
             self._take_up()
         self._drawn.clear()
+        before = self.num_updates
+        self.learners.check()
+        self.updates_owed -= self.num_updates - before
         self.replay.settle()
 
     # Asking

@@ -20,11 +20,20 @@ if TYPE_CHECKING:
     from arcadia.commands import EvaluateOptions, ExportOptions, WatchOptions
     from arcadia.report import Report
 
-# What may differ when a run goes on: how long it goes, where, and what is kept and said of it.
+# What may differ when a run goes on: how long it goes, where, on how many actors, and what is kept
+# and said of it.
 _MAY_CHANGE = (
     "total_frames",
     "steps_per_iteration",
     "num_gpus_per_learner",
+    "num_env_runners",
+    "num_replay_shards",
+    "num_learners",
+    "num_cpus_per_replay_shard",
+    "rollout_fragment_length",
+    "weights_period",
+    "learner_snapshot_period",
+    "compile",
     "save_replay",
     "eval_period_frames",
     "eval_episodes",

@@ -97,6 +97,9 @@ class LocalLearner:
     def take_snapshot(self) -> None:
         """Nothing to do: this learner lives and dies with the run."""
 
+    def check(self) -> None:
+        """Replaces learners that died while nothing was asked of them; here there is none."""
+
 
 @dataclass
 class _Call:
@@ -203,6 +206,12 @@ class LearnerActors:
         state: Any = ray.get(self.workers[0].get_state.remote())
         self.num_updates: int = state["num_updates"]
         self._snapshot = ray.put(state), self.num_updates
+
+    def check(self) -> None:
+        try:
+            ray.get([worker.ping.remote() for worker in self.workers])
+        except RayActorError as error:
+            self._replace(error)
 
     def _follow_snapshot(self) -> None:
         """Asks for the next snapshot when it is time, and takes it up once it is here."""

@@ -9,6 +9,7 @@ from ray.rllib.core.columns import Columns
 from ray.rllib.core.rl_module.apis import InferenceOnlyAPI
 from ray.rllib.core.rl_module.torch import TorchRLModule
 from torch import Tensor
+from torch.utils import deterministic
 
 from algorithms.dqn.q_network import QNetwork
 
@@ -28,7 +29,7 @@ class DQNModule(TorchRLModule, InferenceOnlyAPI):
         """Builds the networks; the target starts as a copy and never takes gradients."""
         # RLlib makes torch deterministic where there is a seed, and torch then fills all memory
         # that it is about to overwrite: a fifth of an update, for code that would read it unset.
-        torch.utils.deterministic.fill_uninitialized_memory = False
+        deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         config: dict[str, Any] = dict(self.model_config)  # type: ignore[arg-type]
         self.double = config["double"]
 
@@ -66,6 +67,17 @@ class DQNModule(TorchRLModule, InferenceOnlyAPI):
         """Q-values (B, A) of observations (B, *observation_shape), without gradients."""
         return self.online(observation)
 
+    @property
+    def has_target(self) -> bool:
+        """Whether there is a target network."""
+        return hasattr(self, "target")
+
+    @torch.no_grad()
+    def bootstrap(self, s_t: Tensor) -> Tensor:
+        """What the target network, or else the online one, gives of the states bootstrapped from:
+        (B, A, Z), see `QNetwork.outputs`."""
+        return getattr(self, "target", self.online).outputs(s_t)
+
     def _forward(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         """Greedy actions, for RLlib's own callers; the runner adds the exploration."""
         q = self.q_values(batch[Columns.OBS])
@@ -74,22 +86,27 @@ class DQNModule(TorchRLModule, InferenceOnlyAPI):
     def _forward_train(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Tensor]:
         """Values a loss needs.
 
+        Args:
+            batch: `s_tm1` and `s_t`, (B, *observation_shape); and `bootstrap`, which gives that of
+                `s_t`, where it is computed elsewhere meanwhile.
+
         Returns:
             `q_tm1` (B, A) with gradients; `q_t_value` (B, A), the values bootstrapped from;
             `q_t_selector` (B, A), the values that choose the action bootstrapped from. With several
             atoms also `logits_tm1` (B, A, Z) with gradients, which `q_tm1` then has none of, and
             `logits_t_value` (B, A, Z).
         """
-        bootstrap = getattr(self, "target", self.online)
+        ahead = batch.get("bootstrap", lambda: self.bootstrap(batch["s_t"]))
         if self.online.num_atoms == 1:
+            q_tm1 = self.online(batch["s_tm1"])
             with torch.no_grad():
-                q_t_value = bootstrap(batch["s_t"])
+                q_t_value = ahead().squeeze(2)
                 q_t_selector = self.online(batch["s_t"]) if self.double else q_t_value
-            values = {"q_tm1": self.online(batch["s_tm1"])}
+            values = {"q_tm1": q_tm1}
         else:
             logits_tm1 = self.online.outputs(batch["s_tm1"])
             with torch.no_grad():
-                logits_t_value = bootstrap.outputs(batch["s_t"])
+                logits_t_value = ahead()
                 q_t_value = self.online.mean(logits_t_value)
                 q_t_selector = self.online(batch["s_t"]) if self.double else q_t_value
                 q_tm1 = self.online.mean(logits_tm1)

@@ -226,7 +226,7 @@ class DQNRunner(EnvRunner, Checkpointable):
             seeds: (N,) int64 from 0 to 2**31 - 1, of the sub-environments. None: drawn from this
                 runner's own random numbers.
         """
-        self._trace.is_over[:] = True
+        self._trace.give_up(np.arange(self.num_envs))
         self._start_episodes(seeds)
 
     def start_step(self, epsilon: float | None = None) -> np.ndarray:
@@ -244,7 +244,7 @@ class DQNRunner(EnvRunner, Checkpointable):
         if epsilon is None:
             epsilon = self.epsilon
         self._actions = self.choose(epsilon)
-        self._trace.note(self._actions, self.stacks.depth)
+        self._trace.note(self._actions)
         self.frames.send(self._actions)
         return self._actions
 
@@ -390,12 +390,9 @@ class DQNRunner(EnvRunner, Checkpointable):
         log_episodes(self.metrics, recent, len(recent))
 
     def _start_episodes(self, seeds: np.ndarray | None = None) -> None:
-        """Starts the next episode where one is over, each with a seed of its own."""
-        over = self._trace.is_over
-        if seeds is None:
-            seeds = self.rng.integers(2**31, size=int(over.sum()))
-        self.stacks.start(self.frames.reset(seeds, over), over)
-        self._trace.start(seeds)
+        """Starts the next episode where one is over."""
+        over = self._trace.is_over.copy()
+        self.stacks.start(self.frames.reset(self._trace.start(self.rng, seeds), over), over)
         if not self._episodes:
             self._episodes = [Episode(id_="", index=0, env_index=i) for i in range(self.num_envs)]
         for i in np.flatnonzero(over).tolist():
@@ -403,7 +400,6 @@ class DQNRunner(EnvRunner, Checkpointable):
             self._episodes[i] = Episode(id_=name, index=self._num_started, env_index=i)
             self._num_started += 1
             self._tell("on_episode_start", i)
-        self._trace.is_over = np.zeros(self.num_envs, bool)
 
     def _restore_episodes(self, saved: dict[str, Any] | None, sequence: np.ndarray) -> None:
         """Takes up saved episodes, playing them again; see `set_state`."""
@@ -429,7 +425,7 @@ class DQNRunner(EnvRunner, Checkpointable):
                 self.num_envs,
             )
             self.recorder.add_final(lost, self.stacks.newest[lost])
-            self._trace.is_over[lost] = True
+            self._trace.give_up(lost)
 
     def _end_episode(self, i: int, terminated: bool) -> Episode:
         episode = self._episodes[i]

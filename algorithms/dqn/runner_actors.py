@@ -144,13 +144,24 @@ class RunnerActors:
         manager._actors[runner.number] = runner.actor
         runner.starting = runner.actor.connect.remote(*self._connection)
 
-    def get_states(self) -> list[dict[str, Any]]:
-        """What each keeps besides its network, once nothing is under way."""
-        return get_all(
-            [runner.actor.get_state.remote(not_components="rl_module") for runner in self.all]
-        )
+    def get_states(self) -> list[dict[str, Any] | None]:
+        """What each keeps besides its network, once nothing is under way; None of one that died."""
+        refs = [runner.actor.get_state.remote(not_components="rl_module") for runner in self.all]
+        states: list[dict[str, Any] | None] = []
+        for runner, ref in zip(self.all, refs, strict=True):
+            try:
+                states.append(ray.get(ref))
+            except RayActorError as error:
+                self._replace(runner, str(error).strip().splitlines()[0], error)
+                states.append(None)
+        return states
 
-    def set_states(self, states: list[dict[str, Any]]) -> None:
+    def set_states(self, states: list[dict[str, Any] | None]) -> None:
         """Takes up as many of the states as there are runners."""
-        pairs = zip(self.all, states, strict=False)
-        get_all([runner.actor.set_state.remote(state) for runner, state in pairs])
+        get_all(
+            [
+                runner.actor.set_state.remote(state)
+                for runner, state in zip(self.all, states, strict=False)
+                if state is not None
+            ]
+        )

@@ -24,6 +24,7 @@ from arcadia.stop import StopSignal
 if TYPE_CHECKING:
     from algorithms.dqn.algorithm import DQN
     from algorithms.dqn.job import TrainOptions
+    from algorithms.dqn.options import DQNOptions
 
 
 def run_training(
@@ -75,8 +76,24 @@ def check(command: TrainOptions, resumed: RunFolder | None = None) -> None:
     from arcadia import cluster
 
     DQNConfig.of_options(options).validate()
-    cluster.connect(command.address)
-    cluster.check_gpus(options.num_gpus_per_learner)
+    num_cpus = actor_cpus(options)
+    there = cluster.connect(command.address, num_cpus=math.ceil(num_cpus))
+    cluster.check_gpus(options.num_gpus_per_learner * max(1, options.num_learners))
+    if num_cpus > there.get("CPU", 0):
+        print(
+            f"The actors need {num_cpus:g} CPUs and the cluster has {there.get('CPU', 0):g}: "
+            "training begins once it has grown",
+            flush=True,
+        )
+
+
+def actor_cpus(options: DQNOptions) -> float:
+    """CPUs that the actors of a run take: runners, shards, learners, and one that evaluates."""
+    if not options.is_distributed:
+        return 0
+    shards = options.num_replay_shards * options.num_cpus_per_replay_shard
+    learners = 0 if options.num_gpus_per_learner else options.num_learners
+    return options.num_env_runners + shards + learners + bool(options.eval_period_frames)
 
 
 class Training:
@@ -264,6 +281,7 @@ def _report(telemetry: Any, result: dict[str, Any], algo: DQN) -> dict[str, floa
         "runner/env_steps_per_s": runner["env_steps_per_s"],
         "replay/transitions": result["replay"]["num_transitions"],
         "replay/bytes": result["replay"]["num_bytes"],
+        **{f"faults/{name}": value for name, value in result.get("faults", {}).items()},
     }
     given = {name: float(value) for name, value in scalars.items() if value is not None}
     given = {name: value for name, value in given.items() if not math.isnan(value)}

@@ -5,9 +5,10 @@ import gymnasium as gym
 from algorithms.envs.atari import AtariFrames, atari_games, check_game
 from algorithms.envs.catch import Catch
 from algorithms.envs.gymnasium_frames import GymnasiumFrames, check_env
-from algorithms.envs.vector import FrameStep, FrameVectorEnv
+from algorithms.envs.vector import GOES_ON, FrameStep, FrameVectorEnv
 
 __all__ = [
+    "GOES_ON",
     "AtariFrames",
     "Catch",
     "FrameStep",

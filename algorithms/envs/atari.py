@@ -13,7 +13,7 @@ import gymnasium as gym
 import numpy as np
 from ale_py.vector_env import AtariVectorEnv
 
-from algorithms.envs.vector import FrameStep
+from algorithms.envs.vector import GOES_ON, FrameStep
 from arcadia.errors import UserError, did_you_mean
 
 FRAME_SIZE = 84
@@ -112,9 +112,17 @@ class AtariFrames:
     def reset(self, seeds: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
         """Starts games; see :class:`~algorithms.envs.vector.FrameVectorEnv`."""
         mask = np.ones(self.num_envs, bool) if mask is None else mask
-        frames, info = self._env.reset(seed=seeds, options={"reset_mask": mask})
-        self._lives[mask] = np.asarray(info["lives"])[mask]
-        return frames[mask, 0, self._rows]
+        where = np.flatnonzero(mask)
+        started = np.empty((len(where), *self.frame_shape), self.frame_dtype)
+        for seeded in (seeds != GOES_ON, seeds == GOES_ON):
+            if seeded.any():
+                own = np.zeros(self.num_envs, bool)
+                own[where[seeded]] = True
+                given = seeds[seeded] if seeds[seeded][0] != GOES_ON else None
+                frames, info = self._env.reset(seed=given, options={"reset_mask": own})
+                self._lives[own] = np.asarray(info["lives"])[own]
+                started[seeded] = frames[own, 0, self._rows]
+        return started
 
     def send(self, actions: np.ndarray) -> None:
         """Starts a step; the emulator's threads work until `recv`."""

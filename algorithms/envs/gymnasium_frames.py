@@ -9,7 +9,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
-from algorithms.envs.vector import FrameStep
+from algorithms.envs.vector import GOES_ON, FrameStep
 from arcadia.errors import UserError, did_you_mean
 
 
@@ -79,6 +79,7 @@ class GymnasiumFrames:
         mask = np.ones(self.num_envs, bool) if mask is None else mask
         given = iter(seeds.tolist())
         per_env = [next(given) if starts else None for starts in mask]
+        per_env = [None if seed == GOES_ON else seed for seed in per_env]
         observations, _ = self._env.reset(seed=per_env, options={"reset_mask": mask})
         return self._read(observations)[mask]
 

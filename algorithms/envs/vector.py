@@ -8,14 +8,16 @@ from typing import Protocol
 import gymnasium as gym
 import numpy as np
 
+GOES_ON = -1
+"""In the place of a seed: an environment's random numbers go on from those of its last episode."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FrameStep:
     """What one batched step brought. N environments.
 
-    An episode that ended stays at its last frame: who steps starts the next one with a seed of its
-    own, by `reset`, before stepping on. So every episode can be played again from its seed and its
-    actions.
+    An episode that ended stays at its last frame: who steps starts the next one, by `reset`, before
+    stepping on. So every episode can be played again from the last seed and the actions since.
     """
 
     frame: np.ndarray
@@ -47,7 +49,8 @@ class FrameVectorEnv(Protocol):
         """Starts episodes.
 
         Args:
-            seeds: (number of episodes started,) int64 from 0 to 2**31 - 1, one for each.
+            seeds: (number of episodes started,) int64 from 0 to 2**31 - 1, one for each, or
+                `GOES_ON` for one that follows from its environment's past, which may be sooner.
             mask: (N,) bool, the sub-environments to start; None: all. The others go on.
 
         Returns:

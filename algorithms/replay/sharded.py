@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -238,9 +239,17 @@ class ShardedReplay:
         """Writes each shard into a folder of its own.
 
         Raises:
-            RayActorError: A shard died meanwhile.
             OSError: The disk is full.
         """
+        while True:
+            try:
+                self._save(folder)
+                return
+            except RayActorError:  # it died over it; what is left is saved
+                shutil.rmtree(folder)
+                self.settle()
+
+    def _save(self, folder: Path) -> None:
         here = ray.get_runtime_context().get_node_id()
         places = ray.get([shard.place.remote() for shard in self.shards])
         writing = []
@@ -255,6 +264,7 @@ class ShardedReplay:
                 with open(own / name, "ab") as file:
                     file.write(piece)
         get_all(writing)
+        folder.mkdir(parents=True, exist_ok=True)
         (folder / SHARDS_NAME).write_text(json.dumps({"num_shards": len(self.shards)}))
 
     def restore(self, folder: Path) -> None:
