@@ -29,7 +29,7 @@ from ray.tune import PlacementGroupFactory
 from algorithms.dqn.config import DQNConfig
 from algorithms.dqn.distributed import Distributed
 from algorithms.dqn.episodes import SCORES, log_episodes
-from algorithms.dqn.held_out import collect_held_out_states
+from algorithms.dqn.held_out import collect_held_out_states, collect_on_a_runner
 from algorithms.dqn.learner import DQNLearner
 from algorithms.dqn.learners import LearnerActors, LocalLearner
 from algorithms.dqn.one_process import OneProcess
@@ -74,7 +74,11 @@ class DQN(Algorithm):
         seed = self.config.seed
         self._replay_rng = np.random.default_rng(None if seed is None else [seed, 1])
         self.loop = self._many_processes() if self.options.is_distributed else self._one_process()
-        self.held_out = self._collect_held_out()
+        self.held_out = (
+            collect_on_a_runner(self.env_runner_group, self.config)
+            if self.options.is_distributed
+            else collect_held_out_states(self.config)
+        )
         self._max_q: Any = None
         self._evaluation: dict[str, float] = {}  # scores of the latest
         self._has_evaluated = False  # in this iteration
@@ -127,18 +131,6 @@ class DQN(Algorithm):
             max_bytes=options.replay_max_bytes,
             priority_exponent=options.priority_exponent if options.prioritized else None,
         )
-
-    def _collect_held_out(self) -> np.ndarray | None:
-        if not self.options.is_distributed:
-            return collect_held_out_states(self.config)
-        assert self.env_runner_group is not None
-        config = self.config
-        (states,) = self.env_runner_group.foreach_env_runner(
-            lambda _: collect_held_out_states(config),
-            remote_worker_ids=[1],
-            local_env_runner=False,
-        )
-        return states
 
     @classmethod
     def default_resource_request(cls, config: Any) -> Any:

@@ -7,6 +7,7 @@ training starts and track the average of the maximum predicted Q for these state
 from __future__ import annotations
 
 import numpy as np
+from ray.rllib.env.env_runner_group import EnvRunnerGroup
 
 from algorithms.dqn.config import DQNConfig
 from algorithms.dqn.runner import DQNRunner
@@ -40,3 +41,12 @@ def collect_held_out_states(config: DQNConfig) -> np.ndarray | None:
         states.extend(runner.stacks.observation[kept].copy())
     runner.stop()
     return np.stack(states[: options.held_out_states])
+
+
+def collect_on_a_runner(group: EnvRunnerGroup | None, config: DQNConfig) -> np.ndarray | None:
+    """As `collect_held_out_states`, played by the first of the remote runners."""
+    assert group is not None
+    (states,) = group.foreach_env_runner(
+        lambda _: collect_held_out_states(config), remote_worker_ids=[1], local_env_runner=False
+    )
+    return states

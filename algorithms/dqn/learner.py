@@ -8,10 +8,8 @@ instead; building, devices, optimizers, state and DDP stay RLlib's.
 from __future__ import annotations
 
 import math
-import os
 import warnings
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -68,11 +66,6 @@ class DQNLearner(TorchLearner):
         self._autocast = options.autocast == "bf16" or (
             options.autocast == "auto" and _computes_in_bfloat16(device)
         )
-        # Where torch leaves a core free, the target network has it, beside the online one.
-        spare = torch.get_num_threads() < len(os.sched_getaffinity(0))
-        self._helper = None
-        if self._device_type == "cpu" and spare and self.dqn_module.has_target:
-            self._helper = ThreadPoolExecutor(1, "target")
         if options.channels_last:
             for parameter in self.dqn_module.parameters():
                 if parameter.dim() == 4:
@@ -140,28 +133,14 @@ class DQNLearner(TorchLearner):
             for group in optimizer.param_groups:
                 group["lr"] = lr
         chunks = {name: t.chunk(num_minibatches) for name, t in rows.items()}
-        s_t = [_stacked(frames, planes) for planes in chunks["planes_t"]]
-        helper, period = self._helper, options.target_update_period
-
-        def bootstrap(i: int) -> Tensor:
-            with torch.autocast(self._device_type, torch.bfloat16, enabled=self._autocast):
-                return self.dqn_module.bootstrap(s_t[i])
-
-        following = helper.submit(bootstrap, 0) if helper is not None else None
         totals = torch.zeros(4, device=self._device)
         errors, grad_norm = [], totals.new_zeros(())
         for i in range(num_minibatches):
-            minibatch: dict[str, Any] = {name: parts[i] for name, parts in chunks.items()}
+            minibatch = {name: parts[i] for name, parts in chunks.items()}
             minibatch["s_tm1"] = _stacked(frames, minibatch["planes_tm1"])
-            minibatch["s_t"] = s_t[i]
-            if following is not None:
-                minibatch["bootstrap"] = following.result
-            target_moves = period > 0 and (self.num_updates + 1) % period == 0
-            is_last = i + 1 == num_minibatches
+            minibatch["s_t"] = _stacked(frames, minibatch["planes_t"])
             with torch.autocast(self._device_type, torch.bfloat16, enabled=self._autocast):
                 values = module.forward_train(minibatch)
-            if helper is not None and not is_last and not target_moves:
-                following = helper.submit(bootstrap, i + 1)
             losses, error, td_error = self._losses(minibatch, values)
             loss = (minibatch["weight"] * losses).mean()
             optimizer.zero_grad(set_to_none=True)
@@ -172,10 +151,10 @@ class DQNLearner(TorchLearner):
                 )
             optimizer.step()
             self.num_updates += 1
-            if target_moves:
+            if options.target_update_period and (
+                self.num_updates % options.target_update_period == 0
+            ):
                 self.dqn_module.update_target(options.target_update_rate)
-                if helper is not None and not is_last:
-                    following = helper.submit(bootstrap, i + 1)
             with torch.no_grad():
                 q = values["q_tm1"].gather(1, minibatch["a_tm1"].unsqueeze(1))
                 totals += torch.stack([loss, td_error.abs().mean(), q.mean(), grad_norm])

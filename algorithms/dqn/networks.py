@@ -67,17 +67,6 @@ class DQNModule(TorchRLModule, InferenceOnlyAPI):
         """Q-values (B, A) of observations (B, *observation_shape), without gradients."""
         return self.online(observation)
 
-    @property
-    def has_target(self) -> bool:
-        """Whether there is a target network."""
-        return hasattr(self, "target")
-
-    @torch.no_grad()
-    def bootstrap(self, s_t: Tensor) -> Tensor:
-        """What the target network, or else the online one, gives of the states bootstrapped from:
-        (B, A, Z), see `QNetwork.outputs`."""
-        return getattr(self, "target", self.online).outputs(s_t)
-
     def _forward(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         """Greedy actions, for RLlib's own callers; the runner adds the exploration."""
         q = self.q_values(batch[Columns.OBS])
@@ -86,27 +75,23 @@ class DQNModule(TorchRLModule, InferenceOnlyAPI):
     def _forward_train(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Tensor]:
         """Values a loss needs.
 
-        Args:
-            batch: `s_tm1` and `s_t`, (B, *observation_shape); and `bootstrap`, which gives that of
-                `s_t`, where it is computed elsewhere meanwhile.
-
         Returns:
             `q_tm1` (B, A) with gradients; `q_t_value` (B, A), the values bootstrapped from;
             `q_t_selector` (B, A), the values that choose the action bootstrapped from. With several
             atoms also `logits_tm1` (B, A, Z) with gradients, which `q_tm1` then has none of, and
             `logits_t_value` (B, A, Z).
         """
-        ahead = batch.get("bootstrap", lambda: self.bootstrap(batch["s_t"]))
+        bootstrap = getattr(self, "target", self.online)
         if self.online.num_atoms == 1:
             q_tm1 = self.online(batch["s_tm1"])
             with torch.no_grad():
-                q_t_value = ahead().squeeze(2)
+                q_t_value = bootstrap(batch["s_t"])
                 q_t_selector = self.online(batch["s_t"]) if self.double else q_t_value
             values = {"q_tm1": q_tm1}
         else:
             logits_tm1 = self.online.outputs(batch["s_tm1"])
             with torch.no_grad():
-                logits_t_value = ahead()
+                logits_t_value = bootstrap.outputs(batch["s_t"])
                 q_t_value = self.online.mean(logits_t_value)
                 q_t_selector = self.online(batch["s_t"]) if self.double else q_t_value
                 q_tm1 = self.online.mean(logits_tm1)

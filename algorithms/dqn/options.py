@@ -16,6 +16,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from algorithms.dqn.option_values import check_values
 from arcadia.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
@@ -218,18 +219,7 @@ class DQNOptions:
 
     def __post_init__(self) -> None:
         """Refuses values that cannot work, naming option, value and way out."""
-        for name, allowed in _CHOICES.items():
-            value = getattr(self, name)
-            if value not in allowed:
-                raise UserError(f"{name} {value!r}: must be one of {', '.join(allowed)}")
-        for name, (low, high) in _RANGES.items():
-            value = getattr(self, name)
-            if value is None:
-                continue
-            if isinstance(value, bool) or not isinstance(value, int | float):
-                raise UserError(f"{name} {value!r}: must be a number")
-            if not low <= value <= high:
-                raise UserError(f"{name} {value}: must be {_interval(low, high)}")
+        check_values(self)
         if self.game is not None and self.env is not None:
             raise UserError(
                 f"game {self.game!r} and env {self.env!r}: give one of the two, not both"
@@ -331,76 +321,6 @@ class DQNOptions:
     def _done(self, step: int, frames: int | None) -> float:
         """The share (0 to 1) of a schedule that is behind after `step` steps."""
         return min(1.0, step / max(1, self.steps(self.total_frames if frames is None else frames)))
-
-
-_CHOICES: dict[str, tuple[str, ...]] = {
-    "preprocess": ("crop", "resize"),
-    "network": ("nips2013", "nature2015"),
-    "loss": ("squared", "huber"),
-    "lr_schedule": ("constant", "linear", "cosine"),
-    "epsilon_schedule": ("linear", "exponential"),
-    "save_replay": ("last", "every", "none"),
-    "optimizer": ("adam", "rmsprop"),
-    "autocast": ("none", "bf16", "auto"),
-    "replay_compression": ("lz4", "none"),
-    "frames_are": ("seen", "emulated"),
-}
-_INF = float("inf")
-_RANGES: dict[str, tuple[float, float]] = {
-    "num_envs_per_env_runner": (1, 4096),
-    "num_env_runners": (0, 100_000),
-    "num_replay_shards": (1, 10_000),
-    "num_learners": (0, 1_024),
-    "num_cpus_per_replay_shard": (0, 1_024),
-    "rollout_fragment_length": (1, 100_000),
-    "weights_period": (1, _INF),
-    "learner_snapshot_period": (1, _INF),
-    "frame_skip": (1, 60),
-    "frame_stack": (1, 16),
-    "crop_top": (0, 26),
-    "sticky_actions": (0, 1),
-    "noop_max": (0, _INF),
-    "max_episode_frames": (1, _INF),
-    "hidden_size": (1, _INF),
-    "n_step": (1, 100),
-    "gamma": (0, 1),
-    "num_atoms": (1, 1_001),
-    "v_min": (-1e9, 1e9),
-    "v_max": (-1e9, 1e9),
-    "target_update_period": (0, _INF),
-    "target_update_rate": (1e-6, 1),
-    "batch_size": (1, _INF),
-    "updates_per_step": (1e-6, 1e3),
-    "updates_per_call": (1, 10_000),
-    "lr": (1e-12, 10),
-    "lr_end": (0, 10),
-    "lr_decay_frames": (1, _INF),
-    "max_gradient_norm": (1e-9, _INF),
-    "priority_exponent": (0, 10),
-    "importance_exponent_start": (0, 1),
-    "importance_exponent_end": (0, 1),
-    "importance_exponent_frames": (1, _INF),
-    "eval_period_frames": (0, _INF),
-    "eval_episodes": (1, 100_000),
-    "optimizer_eps": (0, 1),
-    "rmsprop_decay": (0, 1),
-    "num_gpus_per_learner": (0, 64),
-    "replay_capacity": (1, _INF),
-    "replay_max_bytes": (1, _INF),
-    "learning_starts": (0, _INF),
-    "epsilon_start": (0, 1),
-    "epsilon_end": (0, 1),
-    "epsilon_decay_frames": (0, _INF),
-    "epsilon_eval": (0, 1),
-    "total_frames": (1, _INF),
-    "steps_per_iteration": (1, _INF),
-    "held_out_states": (0, 100_000),
-    "held_out_seed": (0, 2**31 - 1),
-}
-
-
-def _interval(low: float, high: float) -> str:
-    return f"at least {low:g}" if high == _INF else f"between {low:g} and {high:g}"
 
 
 def option_names() -> tuple[str, ...]:

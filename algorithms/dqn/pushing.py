@@ -64,3 +64,53 @@ class FragmentSender:
             except RayActorError:  # its numbers are missing for good: the stacks close there
                 report.dead_shards.append(i)
                 report.num_lost += num_steps
+
+
+class Pushes:
+    """What a `DQNRunner` can do as an actor: send what it plays to shards, and report counters.
+
+    Attributes:
+        schedule_step: Steps that all runners have taken, on which epsilon depends; None where this
+            runner is the only one.
+    """
+
+    schedule_step: int | None = None
+    _sender: FragmentSender | None = None
+
+    def connect(self: Any, shards: list[Any], num_streams: int) -> None:
+        """Says where `push` sends to: all shards' handles, and the streams of all runners."""
+        self._sender = FragmentSender(shards, num_streams)
+
+    def push(
+        self: Any,
+        num_timesteps: int,
+        *,
+        step: int,
+        weights: dict[str, Any] | None = None,
+        with_metrics: bool = False,
+    ) -> Report:
+        """Acts, and sends what was recorded to the shards; only counters come back.
+
+        Args:
+            num_timesteps: Steps in all environments together.
+            step: Steps that all runners have taken, on which epsilon depends.
+            weights: The network to act with from now on; None: as it is.
+            with_metrics: Whether to report metrics, too.
+
+        Returns:
+            What became of the steps, when the shards have stored them.
+        """
+        assert self._sender is not None, "push before connect"
+        if weights is not None:
+            self.module.set_state(weights)
+        self.schedule_step = step
+        first = self.num_env_steps_sampled_lifetime
+        report = Report(epsilon=self.epsilon, episodes=self._act(num_timesteps, None))
+        for episode in report.episodes:
+            episode.end_step -= first
+        fragment = self.take_fragment()
+        self._callback("on_sample_end", samples=fragment)
+        self._sender.send(fragment, report)
+        if with_metrics:
+            report.metrics = self.get_metrics()
+        return report

@@ -29,7 +29,7 @@ from ray.rllib.utils.metrics import (
 
 from algorithms.dqn.episodes import Episode, log_episodes
 from algorithms.dqn.networks import DQNModule
-from algorithms.dqn.pushing import FragmentSender, Report
+from algorithms.dqn.pushing import Pushes
 from algorithms.dqn.recorder import Recorder
 from algorithms.dqn.stacks import FrameStacks, make_frames, observation_space
 from algorithms.dqn.trace import EpisodeTrace
@@ -46,13 +46,12 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-class DQNRunner(EnvRunner, Checkpointable):
+class DQNRunner(Pushes, EnvRunner, Checkpointable):
     """Steps `num_envs_per_env_runner` environments with an epsilon-greedy policy.
 
-    `sample()` returns a fragment for the replay; `push()` sends it to the shards of one and returns
-    counters; `sample(num_episodes=...)` returns finished episodes, for evaluation. `start_step` and
-    `finish_step` are one step in two halves, so that a caller in the same process can learn while
-    the emulator works.
+    `sample()` returns a fragment for the replay; `push()` sends it to shards and returns counters;
+    `sample(num_episodes=...)` returns finished episodes, for evaluation. `start_step` and
+    `finish_step` are a step in two halves, so that one process can learn while the emulator works.
     """
 
     config: DQNConfig  # type: ignore[assignment]
@@ -65,8 +64,6 @@ class DQNRunner(EnvRunner, Checkpointable):
         self.rng = np.random.default_rng(self._seed)
         self._callbacks = [cls() for cls in force_list(self.config.callbacks_class)]
         self._weights_seq_no = 0
-        self._sender: FragmentSender | None = None
-        self.schedule_step: int | None = None
         self._num_steps = 0  # since the last call of get_metrics
         self.make_env()
         self.make_module()
@@ -111,8 +108,8 @@ class DQNRunner(EnvRunner, Checkpointable):
 
     def get_spaces(self) -> dict[str, tuple[gym.Space, gym.Space]]:
         """Spaces of the stacked observations and of the actions."""
-        space = observation_space(self.frames, self.options.frame_stack)
-        spaces = (space, self.frames.action_space)
+        observations = observation_space(self.frames, self.options.frame_stack)
+        spaces = (observations, self.frames.action_space)
         return {INPUT_ENV_SPACES: spaces, DEFAULT_MODULE_ID: spaces}
 
     def assert_healthy(self) -> None:
@@ -147,8 +144,7 @@ class DQNRunner(EnvRunner, Checkpointable):
         epsilon = 1.0 if random_actions else None
         if num_episodes is not None:
             if self.config.in_evaluation:
-                # The same starts each time: what was evaluated before must not show in a score,
-                # and a resumed run's scores are those of the straight one.
+                # The same starts each time, also in a resumed run.
                 self.rng = np.random.default_rng(self._seed)
             result: Any = self.play_episodes(num_episodes, epsilon)
             self._log(result)
@@ -160,44 +156,6 @@ class DQNRunner(EnvRunner, Checkpointable):
             result = episodes if self.config.in_evaluation else fragment
         self._callback("on_sample_end", samples=result)
         return result
-
-    def connect(self, shards: list[Any], num_streams: int) -> None:
-        """Says where `push` sends to: all shards' handles, and the streams of all runners."""
-        self._sender = FragmentSender(shards, num_streams)
-
-    def push(
-        self,
-        num_timesteps: int,
-        *,
-        step: int,
-        weights: dict[str, Any] | None = None,
-        with_metrics: bool = False,
-    ) -> Report:
-        """Acts, and sends what was recorded to the shards; only counters come back.
-
-        Args:
-            num_timesteps: Steps in all environments together.
-            step: Steps that all runners have taken, on which epsilon depends.
-            weights: The network to act with from now on; None: as it is.
-            with_metrics: Whether to report metrics, too.
-
-        Returns:
-            What became of the steps, when the shards have stored them.
-        """
-        assert self._sender is not None, "push before connect"
-        if weights is not None:
-            self.module.set_state(weights)
-        self.schedule_step = step
-        first = self.num_env_steps_sampled_lifetime
-        report = Report(epsilon=self.epsilon, episodes=self._act(num_timesteps, None))
-        for episode in report.episodes:
-            episode.end_step -= first
-        fragment = self.take_fragment()
-        self._callback("on_sample_end", samples=fragment)
-        self._sender.send(fragment, report)
-        if with_metrics:
-            report.metrics = self.get_metrics()
-        return report
 
     def get_metrics(self) -> Any:
         """Metrics since the last call, for RLlib to aggregate."""
@@ -333,8 +291,8 @@ class DQNRunner(EnvRunner, Checkpointable):
             return 0.0
         if self.config.in_evaluation:
             return self.options.epsilon_eval
-        own = self.num_env_steps_sampled_lifetime
-        return self.options.epsilon(own if self.schedule_step is None else self.schedule_step)
+        step = self.schedule_step
+        return self.options.epsilon(self.num_env_steps_sampled_lifetime if step is None else step)
 
     # State
 
@@ -380,7 +338,7 @@ class DQNRunner(EnvRunner, Checkpointable):
             self._weights_seq_no = state.get(WEIGHTS_SEQ_NO, self._weights_seq_no)
 
     def get_ctor_args_and_kwargs(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """What makes a runner like this one, for RLlib's checkpoints."""
+        """For RLlib's checkpoints."""
         return (), {"config": self.config}
 
     # Bookkeeping
