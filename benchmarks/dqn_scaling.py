@@ -3,12 +3,12 @@
 
 1. Costs: fragments, batches, weights and the driver's loop, each through real Ray actors on this
    machine, with a random player's Pong (8 environments, grey 84x84, stacks of 4, 3 steps).
-2. Model: `predict` says from them what a run holds and which part limits it, as on one machine; of
-   a network it only counts the bytes that would travel.
-3. Simulation: the real loop, shards and Ray calls with runners and a learner that sleep instead of
-   computing, at two sizes, limited by the runners and by the learner, beside what was predicted.
+2. Model: `predict` says from them what a run holds and which part limits it, where no two parts
+   share a core. Of a network it only counts the bytes that would travel.
+3. Simulation: the real loop, shards and Ray calls, but runners and a learner that sleep instead of
+   computing, at two sizes, limited by the runners and by the learner.
 
-The rates of a learner (--updates-per-s) and of runners (--steps-per-s) are assumed, not measured.
+The rates of a learner (--updates-per-s) and of runners (--steps-per-s) are ASSUMED, not measured.
 
     python -m benchmarks.dqn_scaling --json
 """
@@ -48,22 +48,17 @@ from algorithms.replay.sharded import ShardedReplay
 from benchmarks.replay import machine
 
 NUM_ENVS = 8
-STEPS = (8 * NUM_ENVS, 64 * NUM_ENVS)  # of fragments that are measured
-ROWS = (64, 512)  # of batches
-SHARDS = (1, 4)  # that the driver has a batch drawn from
-RUNNERS = (16, 1_000)  # that it looks after
+STEPS, ROWS = (64, 512), (64, 512)  # of fragments and batches that are measured
+RUNNERS, SHARDS = (16, 1_000), (1, 4)  # that the driver looks after, and draws a batch from
 REPETITIONS = 40
 NUM_TICKS = 400  # that throttled runners send again and again; no game of Pong ends that soon
-STEPS_A_RUN = 1_000  # of the loop
-SIZES = ((4, 1), (16, 2))  # simulated runners, and shards
-UPDATES_PER_STEP = 1 / 16  # simulated: a quarter of the usual, for which two cores suffice
+STEPS_A_RUN = 1_000
+SIZES = ((4, 1), (16, 2))  # runners and shards simulated
+SIMULATED_RATIO = 1 / 16  # of updates to steps: a quarter of the usual, so that two cores suffice
 REGIMES = {"runners": 0.25, "learner": 2.0}  # seconds of the updates over those of the steps
-BUSY = {"runners": 1.0, "steps ahead": 1.0, "shards": 0.8, "driver": 0.8, "learner": 0.8}
-LONGEST = 64  # updates a call, and steps of each environment a fragment, that are planned
-PLAYED: dict[str, Any] = dict(
-    game="pong", num_envs_per_env_runner=NUM_ENVS, double=False, dueling=False
-)
-REPLAY: dict[str, Any] = dict(capacity=20_000, frame_shape=(84, 84), n_step=3)
+BUSY = 0.8  # share of its time that a shard is planned to work
+PLAYED: Any = dict(game="pong", num_envs_per_env_runner=NUM_ENVS, double=False, dueling=False)
+REPLAY: Any = dict(capacity=20_000, frame_shape=(84, 84), n_step=3, priority_exponent=None)
 
 
 class ThrottledRunner:
@@ -74,33 +69,33 @@ class ThrottledRunner:
         ticks: Recorded steps of all environments, from the start of their episodes.
     """
 
+    steps_per_s, stores = math.inf, False
+
     def __init__(self, number: int, ticks: list[Fragment]) -> None:
         # An annotation is all that is taken from there, which would bring RLlib and torch along.
         sys.modules["algorithms.dqn.episodes"] = SimpleNamespace(Episode=None)  # type: ignore
-        from algorithms.dqn.pushing import FragmentSender, Report
+        from algorithms.dqn import pushing
 
-        self._make_sender, self._make_report = FragmentSender, Report
+        self._pushing, self._ticks, self._num_sent = pushing, cycle(ticks), 0
         self._streams = (number - 1) * NUM_ENVS + np.arange(NUM_ENVS)
-        self._ticks, self._num_sent = cycle(ticks), 0
-        self.steps_per_s, self.stores = math.inf, False
 
     def connect(self, shards: list[Any], num_streams: int) -> None:
         """As `DQNRunner`."""
-        self._sender = self._make_sender(shards, num_streams)
+        self._sender = self._pushing.FragmentSender(shards, num_streams)
         self._status: Any = ray.get(shards[0].status.remote())
 
     def push(self, num_timesteps: int, **_: Any) -> Any:
         """As `DQNRunner`; the weights come, and are not used."""
         time.sleep(num_timesteps / self.steps_per_s)
         if not self.stores:
-            return self._make_report(num_steps=num_timesteps, statuses=[(0, self._status)])
+            return self._pushing.Report(num_steps=num_timesteps, statuses=[(0, self._status)])
         ticks = list(islice(self._ticks, num_timesteps // NUM_ENVS))
         columns = {f.name: [getattr(tick, f.name) for tick in ticks] for f in fields(Fragment)}
         joined = {name: np.concatenate(parts) for name, parts in columns.items()}
         joined["stream"] = np.tile(self._streams, len(ticks))
         joined["sequence"] = (self._num_sent + np.arange(len(ticks))).repeat(NUM_ENVS)
         self._num_sent += len(ticks)
-        report = self._make_report()
+        report = self._pushing.Report()
         self._sender.send(Fragment(**joined), report)
         return report
 
@@ -108,16 +103,17 @@ class ThrottledRunner:
 class ThrottledLearner:
     """Gets its batches and sleeps instead of learning; asked as a `DQNLearner`."""
 
+    update_s, num_updates = 0.0, 0
+
     def __init__(self, weights_bytes: int) -> None:
         self._weights = np.zeros(weights_bytes, np.uint8)
-        self._num_updates, self.update_s = 0, 0.0
 
     def learn(self, *parts: Batch, num_minibatches: int, **_: Any) -> Any:
-        """As `DQNLearner`."""
+        """As `DQNLearner`, but not a `Learned`, whose module imports torch."""
         batch = Batch.join(parts, np.arange(sum(map(len, parts))))  # with an order, so it copies
         time.sleep(num_minibatches * self.update_s)
-        self._num_updates += num_minibatches
-        error = np.zeros(len(batch), np.float32)  # not in a Learned, whose module imports torch
+        self.num_updates += num_minibatches
+        error = np.zeros(len(batch), np.float32)
         return SimpleNamespace(metrics={"loss": 0.0}, origin=batch.origin, id=batch.id, error=error)
 
     def weights(self) -> dict[str, np.ndarray]:
@@ -126,24 +122,10 @@ class ThrottledLearner:
 
     def get_state(self) -> dict[str, Any]:
         """As many bytes as two networks and Adam's averages."""
-        return {"num_updates": self._num_updates, "arrays": np.tile(self._weights, 4)}
+        return {"num_updates": self.num_updates, "arrays": np.tile(self._weights, 4)}
 
     def ping(self) -> None:
         """As `DQNLearner`."""
-
-
-def set_up(actors: list[Any], **values: Any) -> None:
-    """Sets attributes of actors."""
-    ray.get([actor.__ray_call__.remote(lambda self: vars(self).update(values)) for actor in actors])
-
-
-@dataclass(frozen=True)
-class Crew:
-    """Throttled actors, and steps of all environments to fill shards with."""
-
-    runners: list[Any]
-    learner: Any
-    ticks: list[Fragment]
 
 
 @dataclass(frozen=True)
@@ -189,14 +171,8 @@ def inside_s(actor: Any, action: Callable[[Any, Any], Any], argument: Callable[[
         action(self, value)
         return time.perf_counter() - began
 
-    calls = (actor.__ray_call__.remote(call, argument()) for _ in range(REPETITIONS + 3))
-    samples: list[Any] = [ray.get(ref) for ref in calls]
-    return statistics.median(samples[3:])
-
-
-def options_of(num_runners: int, **options: Any) -> DQNOptions:
-    """Options of a run with so many runners and a learner."""
-    return DQNOptions(**PLAYED, num_env_runners=num_runners, num_learners=1, **options)
+    calls: Any = (actor.__ray_call__.remote(call, argument()) for _ in range(REPETITIONS + 3))
+    return statistics.median([ray.get(ref) for ref in calls][3:])
 
 
 def make(cls: Any, *arguments: Any, **named: Any) -> Any:
@@ -206,33 +182,39 @@ def make(cls: Any, *arguments: Any, **named: Any) -> Any:
     return actor
 
 
+def set_up(actors: list[Any], **values: Any) -> None:
+    """Sets attributes of actors."""
+    ray.get([actor.__ray_call__.remote(lambda self: vars(self).update(values)) for actor in actors])
+
+
+def options_of(num_runners: int, **options: Any) -> DQNOptions:
+    """Options of a run with so many runners and, unless it is said, a learner."""
+    return DQNOptions(**(PLAYED | dict(num_env_runners=num_runners, num_learners=1) | options))
+
+
 def play(runner: DQNRunner, num_steps: int) -> tuple[Fragment, float]:
     """A fragment of so many steps, and the seconds to encode it."""
     for _ in range(num_steps // NUM_ENVS):
         runner.start_step()
         runner.finish_step()
     began = time.perf_counter()
-    fragment = runner.take_fragment()
-    return fragment, time.perf_counter() - began
+    return runner.take_fragment(), time.perf_counter() - began
 
 
-def shard_costs(runner: DQNRunner, reader: Any, kind: str) -> dict[str, Line]:
-    """Of fragments, batches of a kind, and priorities, with a shard of its own."""
+def shard_costs(played: dict[int, list[Fragment]], kind: str, reader: Any) -> dict[str, Line]:
+    """Of fragments, batches of a kind and priorities, with a shard of its own."""
     exponent = 0.5 if kind == "prioritized" else None
     shard = make(ReplayShard, REPLAY | {"priority_exponent": exponent})
     _, pid = ray.get(shard.place.remote())
 
     def fragments(num_steps: int) -> dict[str, float]:
-        played = [play(runner, num_steps) for _ in range(REPETITIONS)]
-        turn = cycle(fragment for fragment, _ in played)
-        add_s, cpu = median_s(lambda: ray.get(shard.add.remote(ray.put(next(turn)))), pid)
+        turn = cycle(played[num_steps])
+        add_s, add_cpu = median_s(lambda: ray.get(shard.add.remote(ray.put(next(turn)))), pid)
         return {
-            "fragment_encode_s": statistics.median(encode_s for _, encode_s in played),
             "fragment_put_add_s": add_s,
             "fragment_value_add_s": median_s(lambda: ray.get(shard.add.remote(next(turn))))[0],
             "fragment_inside_s": inside_s(shard, lambda s, f: s.add(f), lambda: next(turn)),
-            "fragment_cpu_s": cpu,
-            "fragment_bytes": statistics.median(fragment.nbytes for fragment, _ in played),
+            "fragment_cpu_s": add_cpu,
         }
 
     def batches(num_rows: int) -> dict[str, float]:
@@ -241,18 +223,16 @@ def shard_costs(runner: DQNRunner, reader: Any, kind: str) -> dict[str, Line]:
             ray.get(status)  # as the driver does, which never gets the batch
             return batch
 
-        def fetch(learner: Any, refs: list[ray.ObjectRef]) -> None:
-            learner.learn(*ray.get(refs), num_minibatches=0)
-
         batch = ray.get(draw())
         told = int(batch.origin[0]), batch.id, np.ones(num_rows)
         draw_s, draw_cpu = median_s(draw, pid)
         tell_s, tell_cpu = median_s(lambda: ray.get(shard.update_priorities.remote(*told)), pid)
+        learn = lambda learner, refs: learner.learn(*ray.get(refs), num_minibatches=0)  # noqa: E731
         return {
             f"{kind}_draw_s": draw_s,
             f"{kind}_inside_s": inside_s(shard, lambda s, n: s.sample(n), lambda: num_rows),
             f"{kind}_cpu_s": draw_cpu,
-            f"{kind}_fetch_s": inside_s(reader, fetch, lambda: [draw()]),
+            f"{kind}_fetch_s": inside_s(reader, learn, lambda: [draw()]),
             f"{kind}_bytes": sum(getattr(batch, field.name).nbytes for field in fields(Batch)),
             f"{kind}_priorities_s": tell_s,
             f"{kind}_priorities_cpu_s": tell_cpu,
@@ -263,74 +243,81 @@ def shard_costs(runner: DQNRunner, reader: Any, kind: str) -> dict[str, Line]:
     return costs
 
 
-def run(options: DQNOptions, crew: Crew, seconds: float) -> dict[str, float]:
-    """What the real loop does a second, over new shards that hold the ticks.
+def run(options: DQNOptions, actors: tuple[Any, ...], seconds: float) -> dict[str, float]:
+    """What the real loop, with new shards, does a second.
 
     Too few runners are asked under several numbers.
     """
+    *runners, learner = actors
     rng, num_streams = np.random.default_rng(0), options.num_streams
-    named: dict[str, Any] = dict(num_streams=num_streams, seed=0, num_cpus=0.01, rng=rng)
-    uniform = REPLAY | {"priority_exponent": None}
-    replay = ShardedReplay(options.num_replay_shards, uniform, **named)
-    ray.get([shard.add.remote(tick) for shard in replay.shards for tick in crew.ticks])
-    replay.settle()
-    numbered = dict(enumerate(islice(cycle(crew.runners), options.num_env_runners), 1))
+    named: Any = dict(num_streams=num_streams, seed=0, num_cpus=0.01, rng=rng)
+    replay = ShardedReplay(options.num_replay_shards, REPLAY, **named)
+    numbered = dict(enumerate(islice(cycle(runners), options.num_env_runners), 1))
     group: Any = SimpleNamespace(_worker_manager=SimpleNamespace(actors=lambda: numbered))
-    learners: Any = SimpleNamespace(_workers=[crew.learner])
+    learners: Any = SimpleNamespace(_workers=[learner])
     acting = LearnerActors(learners, lambda: learners, 500, lambda _: None)
     loop = Distributed(options, RunnerActors(group), acting, replay, seed=0)
-    loop.run(STEPS_A_RUN)
     pids = [pid for _, pid in ray.get([shard.place.remote() for shard in replay.shards])]
 
     def state() -> np.ndarray:
-        with open("/proc/stat") as file:
-            idle_s = sum(map(int, file.readline().split()[4:6])) / os.sysconf("SC_CLK_TCK")
-        used_s = cpu_s(0), sum(map(cpu_s, pids)), idle_s
+        used_s = cpu_s(0), sum(map(cpu_s, pids))
         return np.array([time.perf_counter(), loop.num_env_steps, loop.num_updates, *used_s])
 
+    loop.run(2 * STEPS_A_RUN)  # learning has begun
     before = state()
     while time.perf_counter() < before[0] + seconds:
         loop.run(STEPS_A_RUN)
     elapsed_s, *past = (state() - before).tolist()
     loop.settle()
     loop.stop()
-    names = ("steps_per_s", "updates_per_s", "driver_cores", "shard_cores", "idle_cores")
+    names = ("steps_per_s", "updates_per_s", "driver_cores", "shard_cores")
     return {name: value / elapsed_s for name, value in zip(names, past, strict=True)}
 
 
-def driver_costs(crew: Crew, seconds: float) -> dict[str, Line]:
-    """CPU of the driver while nothing else takes long."""
+def driver_costs(actors: tuple[Any, ...], seconds: float) -> dict[str, Line]:
+    """CPU of the driver while nobody sleeps, as it is when it has most to do."""
 
     def report(num_runners: int) -> dict[str, float]:
         options = options_of(num_runners, learning_starts=1_000_000)
-        rates = run(options, crew, seconds)
+        rates = run(options, actors, seconds)
         steps = options.fragment_length * NUM_ENVS
         return {"report_cpu_s": rates["driver_cores"] / rates["steps_per_s"] * steps}
 
-    reports = lines(RUNNERS, report)
-
     def update(num_shards: int) -> dict[str, float]:
-        named = dict(num_replay_shards=num_shards, learning_starts=500, weights_period=1_000_000)
-        options = options_of(RUNNERS[0], **named)
-        rates = run(options, crew, seconds)
+        named: Any = dict(num_replay_shards=num_shards, weights_period=1_000_000)
+        options = options_of(RUNNERS[0], learning_starts=1_000, **named)
+        rates = run(options, actors, seconds)
         reports_per_s = rates["steps_per_s"] / options.fragment_length / NUM_ENVS
         rest = rates["driver_cores"] - reports_per_s * reports["report_cpu_s"].at(RUNNERS[0])
         return {"update_cpu_s": rest / rates["updates_per_s"] * options.updates_per_call}
 
+    reports = lines(RUNNERS, report)
+    set_up(list(actors[:-1]), stores=True)
     return reports | lines(SHARDS, update)
 
 
-def measure_costs(seconds: float) -> tuple[dict[str, Line], Crew]:
-    """All costs by name, and who simulates."""
+def measure(seconds: float) -> tuple[dict[str, Line], tuple[Any, ...]]:
+    """All costs, by name, and the actors that simulate, the learner last."""
     config: Any = DQNConfig.preset("fast", **PLAYED).debugging(seed=0)
     runner = DQNRunner(config=config, worker_index=1)
-    ticks = [play(runner, NUM_ENVS)[0] for _ in range(NUM_TICKS)]
-    held = ray.put(ticks)
-    runners = [make(ThrottledRunner, i + 1, held) for i in range(SIZES[-1][0])]
+    ticks = ray.put([play(runner, NUM_ENVS)[0] for _ in range(NUM_TICKS)])
+    played: dict[int, list[Fragment]] = {}
+
+    def encode(num_steps: int) -> dict[str, float]:
+        turns = [play(runner, num_steps) for _ in range(REPETITIONS)]
+        played[num_steps] = [fragment for fragment, _ in turns]
+        nbytes = statistics.median(fragment.nbytes for fragment in played[num_steps])
+        encode_s = statistics.median(took_s for _, took_s in turns)
+        return {"fragment_encode_s": encode_s, "fragment_bytes": nbytes}
+
+    costs = lines(STEPS, encode)
     network = config.build_learner(spaces=runner.get_spaces())
-    weights_bytes = sum(value.nbytes for value in network.weights().values())
+    weights = network.weights()
+    weights_bytes = sum(value.nbytes for value in weights.values())
     learner, player = make(ThrottledLearner, weights_bytes), make(DQNRunner, config=config)
-    sent = {"rl_module": ray.put(network.weights())}
+    sent = {"rl_module": ray.put(weights)}
+    for kind in ("prioritized", "uniform"):
+        costs |= shard_costs(played, kind, learner)
     once = {
         "weights_bytes": weights_bytes,
         "weights_give_s": median_s(network.weights)[0],
@@ -339,130 +326,119 @@ def measure_costs(seconds: float) -> tuple[dict[str, Line], Crew]:
         "call_s": median_s(lambda: ray.get(learner.ping.remote()))[0],
     }
     ray.kill(player)
-    costs = {name: Line((0, 1), (cost, cost)) for name, cost in once.items()}
-    for kind in ("prioritized", "uniform"):
-        costs |= shard_costs(runner, learner, kind)
-    runner.stop()
-    crew = Crew(runners, learner, ticks)
-    return costs | driver_costs(crew, seconds), crew
+    costs |= {name: Line((1, 2), (cost, cost)) for name, cost in once.items()}
+    runners = (make(ThrottledRunner, i + 1, ticks) for i in range(SIZES[-1][0]))
+    actors = (*runners, learner)
+    return costs | driver_costs(actors, seconds), actors
 
 
 def predict(
     options: DQNOptions, costs: dict[str, Line], steps_per_s: float, row_s: float
 ) -> dict[str, Any]:
-    """What a run holds, as long as no two parts share a core.
+    """What a run holds.
 
     Args:
         options: Of the run, with actors that learn.
         costs: As measured.
         steps_per_s: Of a runner that does nothing but play.
-        row_s: Seconds that a learner takes for each transition it learns from.
+        row_s: Seconds that a learner takes for each transition.
 
     Returns:
         Rates a second, cores used, bytes that travel a second, `limited_by`, and, as `bounds`, the
         steps a second that each part would hold.
     """
-
-    def cost(name: str, number: float = 0) -> float:
-        return costs[name].at(number)
-
     kind = "prioritized" if options.prioritized else "uniform"
-    num_runners, num_shards = options.num_env_runners, options.num_replay_shards
-    num_learners, per_step = options.num_learners, options.updates_per_step
+    num_shards, ratio = options.num_replay_shards, options.updates_per_step
     steps = options.fragment_length * options.num_envs_per_env_runner
-    rows = options.updates_per_call * options.batch_size // num_learners  # of one learner in a call
+    all_steps = options.num_env_runners * steps
+    rows = options.updates_per_call * options.batch_size / options.num_learners  # of one, in a call
     asked = num_shards * (1 - (1 - 1 / num_shards) ** rows)  # shards that give it some
     share = rows / asked
-    # For each step:
-    calls, broadcasts = per_step / options.updates_per_call, per_step / options.weights_period
-    samples = calls * num_learners * asked
-    sample_s = cost(f"{kind}_cpu_s", share)
-    if options.prioritized:
-        sample_s += cost(f"{kind}_priorities_cpu_s", share)
-    shard_s = cost("fragment_cpu_s", steps) / steps + samples * sample_s
-    reports_s = cost("report_cpu_s", num_runners) / steps
-    updates_s = calls * cost("update_cpu_s", num_learners * asked)
-    driver_s = reports_s + updates_s + broadcasts * cost("weights_cpu_s")
-    # For each fragment, and for each call:
-    push_s = steps / steps_per_s + cost("weights_load_s")
-    push_s += cost("fragment_encode_s", steps) + cost("fragment_put_add_s", steps)
-    learn_s = rows * row_s + cost(f"{kind}_fetch_s", rows)
-    # Steps are ahead until their updates are made, and a few of them wait for the next call's.
-    ahead_s = push_s + cost(f"{kind}_draw_s", share) + learn_s + 3 * cost("call_s")
-    waiting = (options.updates_per_call - 1) / 2 / per_step + steps / 2
-    steps_ahead = max(MAX_STEPS_AHEAD, num_runners * steps)
+    calls, broadcasts = ratio / options.updates_per_call, ratio / options.weights_period  # a step
+    samples = calls * options.num_learners * asked
+    sample_s = costs[f"{kind}_cpu_s"].at(share)
+    sample_s += options.prioritized * costs[f"{kind}_priorities_cpu_s"].at(share)
+    shard_s = costs["fragment_cpu_s"].at(steps) / steps + samples * sample_s
+    driver_s = costs["report_cpu_s"].at(options.num_env_runners) / steps
+    driver_s += calls * costs["update_cpu_s"].at(options.num_learners * asked)
+    driver_s += broadcasts * costs["weights_cpu_s"].at(1)
+    push_s = steps / steps_per_s + costs["weights_load_s"].at(1)
+    push_s += costs["fragment_encode_s"].at(steps) + costs["fragment_put_add_s"].at(steps)
+    learn_s = rows * row_s + costs[f"{kind}_fetch_s"].at(rows)
+    # Steps are ahead until their updates are made; those of less than a call wait for others.
+    ahead_s = push_s + costs[f"{kind}_draw_s"].at(share) + learn_s + 3 * costs["call_s"].at(1)
+    waiting = (options.updates_per_call - 1) / 2 / ratio + steps / 2
     bounds = {
-        "runners": num_runners * steps / push_s,
-        "steps ahead": (steps_ahead - waiting) / ahead_s,
+        "runners": all_steps / push_s,
+        "steps ahead": (max(MAX_STEPS_AHEAD, all_steps) - waiting) / ahead_s,
         "shards": num_shards / shard_s,
         "driver": 1 / driver_s,
-        "learner": 1 / (calls * learn_s + broadcasts * cost("weights_give_s")),
+        "learner": 1 / (calls * learn_s + broadcasts * costs["weights_give_s"].at(1)),
     }
     held = min(bounds.values())
     return {
         "steps_per_s": held,
-        "updates_per_s": held * per_step,
-        "limited_by": min(bounds, key=lambda name: bounds[name]),
+        "updates_per_s": held * ratio,
         "driver_cores": held * driver_s,
-        "reports_cores": held * reports_s,
         "shard_cores": held * shard_s,
-        "steps_ahead": steps_ahead,
-        "fragment_bytes_per_s": held * cost("fragment_bytes", steps) / steps,
-        "batch_bytes_per_s": held * samples * cost(f"{kind}_bytes", share),
+        "fragment_bytes_per_s": held * costs["fragment_bytes"].at(steps) / steps,
+        "batch_bytes_per_s": held * samples * costs[f"{kind}_bytes"].at(share),
+        "limited_by": min(bounds, key=lambda name: bounds[name]),
         "bounds": bounds,
     }
 
 
 def size(
-    options: DQNOptions, costs: dict[str, Line], steps_per_s: float, row_s: float, *given: str
+    options: DQNOptions, costs: dict[str, Line], steps_per_s: float, row_s: float, wanted: float
 ) -> DQNOptions:
-    """Adds what is short until it serves the parts that are given, as far as one driver can.
-
-    A second learner gets twice the minibatch, half as often: as many transitions a step.
-    """
+    """Adds runners and shards until they hold the steps a second that are wanted."""
     while True:
-        held = predict(options, costs, steps_per_s, row_s)
-        bounds, share = held["bounds"], held["reports_cores"] / held["driver_cores"]
-        length, calls = options.fragment_length, options.updates_per_call
-        room = {name: bounds[name] * busy for name, busy in BUSY.items() if name not in given}
-        short = min(room, key=lambda name: room[name])
-        if room[short] >= min(bounds[name] for name in given):
-            return options
-        if short == "shards":
-            more: dict[str, Any] = dict(num_replay_shards=options.num_replay_shards + 1)
-        elif short == "learner":
-            more = dict(num_learners=2 * options.num_learners, batch_size=2 * options.batch_size)
-            more["updates_per_step"] = options.updates_per_step / 2
-        elif short != "driver":
-            more = dict(num_env_runners=options.num_env_runners + 1)
-        elif length < LONGEST and share > 0.5:
-            more = dict(rollout_fragment_length=2 * length)
-        elif calls < LONGEST and 4 * calls / options.updates_per_step < held["steps_ahead"]:
-            more = dict(updates_per_call=2 * calls)
+        bounds = predict(options, costs, steps_per_s, row_s)["bounds"]
+        if bounds["shards"] * BUSY < wanted:
+            options = replace(options, num_replay_shards=options.num_replay_shards + 1)
+        elif min(bounds["runners"], bounds["steps ahead"]) < wanted:
+            options = replace(options, num_env_runners=options.num_env_runners + 1)
         else:
             return options
-        options = replace(options, **more)
 
 
 def simulate(
-    costs: dict[str, Line], crew: Crew, steps_per_s: float, seconds: float
+    costs: dict[str, Line], actors: tuple[Any, ...], steps_per_s: float, seconds: float
 ) -> dict[str, dict[str, dict[str, Any]]]:
     """By size and regime, what was predicted and what was measured."""
-    skipped = {name: Line((0, 1), (0, 0)) for name in ("fragment_encode_s", "weights_load_s")}
+    skipped = {name: Line((1, 2), (0, 0)) for name in ("fragment_encode_s", "weights_load_s")}
     found: dict[str, Any] = {}
-    set_up(crew.runners, steps_per_s=steps_per_s, stores=True)
+    set_up(list(actors[:-1]), steps_per_s=steps_per_s, stores=True)
     for num_runners, num_shards in SIZES:
-        named: dict[str, Any] = dict(num_replay_shards=num_shards, learning_starts=1_000)
-        options = options_of(num_runners, updates_per_step=UPDATES_PER_STEP, **named)
+        named: Any = dict(num_replay_shards=num_shards, updates_per_step=SIMULATED_RATIO)
+        options = options_of(num_runners, learning_starts=1_000, **named)
         for regime, share in REGIMES.items():
-            update_s = share / (num_runners * steps_per_s * UPDATES_PER_STEP)
-            set_up([crew.learner], update_s=update_s)
+            update_s = share / (num_runners * steps_per_s * SIMULATED_RATIO)
+            set_up([actors[-1]], update_s=update_s)
             row_s = update_s / options.batch_size
             found[f"{num_runners} runners, {regime} limit"] = {
                 "predicted": predict(options, costs | skipped, steps_per_s, row_s),
-                "measured": run(options, crew, seconds),
+                "measured": run(options, actors, seconds),
             }
     return found
+
+
+def runs_of_interest(
+    costs: dict[str, Line], steps_per_s: float, updates_per_s: float
+) -> dict[str, tuple[DQNOptions, dict[str, Any]]]:
+    """Runs and what they hold: small ones, one that feeds a learner, one of 1,000 runners."""
+    assumed = costs, steps_per_s, 1 / updates_per_s / 32
+    # As many transitions a step as by default, from updates that 32 learners share.
+    large: Any = dict(num_learners=32, batch_size=32 * 32, updates_per_step=0.25 / 32)
+    longer: Any = dict(updates_per_call=16, rollout_fragment_length=64)
+    runs = {"a runner": options_of(1), "16 runners": options_of(16)}
+    for label, more in (("", {}), (", longer", longer)):
+        fed = size(options_of(1, **more), *assumed, updates_per_s / 0.25)
+        many = options_of(1_000, **large, **more)
+        bounds = predict(many, *assumed)["bounds"]
+        served = size(many, *assumed, min(bounds["runners"], bounds["steps ahead"]))
+        runs |= {f"a learner fed{label}": fed, f"1000 runners{label}": served}
+    return {name: (options, predict(options, *assumed)) for name, options in runs.items()}
 
 
 def main() -> None:
@@ -477,13 +453,12 @@ def main() -> None:
     add("--updates-per-s", type=float, default=2_000, help=what)
     add("--json", action="store_true", help="end with one JSON object")
     arguments = parser.parse_args()
-    rate, row_s = arguments.steps_per_s, 1 / arguments.updates_per_s / 32
 
     where = machine() | {"ray": ray.__version__}
     print(", ".join(f"{name} {value}" for name, value in where.items()))
     cluster.connect(num_cpus=16)
-    costs, crew = measure_costs(arguments.seconds / 2)
-    print(f"\nmedians of {REPETITIONS}; CPU of whole processes\n{'cost':<28}   number of")
+    costs, actors = measure(arguments.seconds / 2)
+    print(f"\nmedians of {REPETITIONS}; CPU is that of whole processes\n{'cost':<28}  number of")
     for name, line in costs.items():
         unit, scale = ("kB", 1e-3) if name.endswith("bytes") else ("ms", 1e3)
         points = zip(line.numbers, line.costs, strict=True)
@@ -491,46 +466,37 @@ def main() -> None:
             f"{name:<28}", *(f"{number:5} {cost * scale:10.3f} {unit}" for number, cost in points)
         )
 
-    runs = {"1 runner": options_of(1), "16 runners": options_of(16)}
-    for number in (16, 64, 256, 1_000):
-        sized = size(options_of(number), costs, rate, row_s, "runners", "steps ahead")
-        runs[f"{number} runners served"] = sized
-    runs["1 learner fed"] = size(options_of(1), costs, rate, row_s, "learner")
     print(
-        f"\npredicted, ASSUMED: a runner takes {rate:g} steps/s, a learner makes "
-        f"{arguments.updates_per_s:g} updates/s of 32\n{'':<20}runners shards learners batch "
-        "a call frag. | steps/s updates/s limited by  driver shards MB/s: frag.  batch"
+        f"\npredicted; ASSUMED: a runner takes {arguments.steps_per_s:g} steps/s, a learner makes "
+        f"{arguments.updates_per_s:g} updates/s of 32\n{'':<22}runners shards learners a call "
+        "fragment | updates/s  steps/s, and each part alone:\n"
+        f"{'':<74}runners    ahead   shards   driver  learner |  MB/s: fragments  batches"
     )
-    names = ("num_env_runners", "num_replay_shards", "num_learners", "batch_size")
+    names = ("num_env_runners", "num_replay_shards", "num_learners")
     names += ("updates_per_call", "fragment_length")
     predictions = {}
-    for name, options in runs.items():
-        held = predict(options, costs, rate, row_s)
+    runs = runs_of_interest(costs, arguments.steps_per_s, arguments.updates_per_s)
+    for name, (options, held) in runs.items():
         shape = {key: getattr(options, key) for key in names}
         predictions[name] = shape | held
-        print(
-            f"{name:<20}"
-            + "{:7} {:6} {:8} {:5} {:6} {:5} | ".format(*shape.values())
-            + f"{held['steps_per_s']:7.0f} {held['updates_per_s']:9.0f} {held['limited_by']:<11} "
-            f"{held['driver_cores']:6.2f} {held['shard_cores']:6.2f} "
-            f"{held['fragment_bytes_per_s'] / 1e6:11.1f} {held['batch_bytes_per_s'] / 1e6:6.0f}"
-        )
+        print(f"{name:<22}" + "{:7} {:6} {:8} {:6} {:8} |".format(*shape.values()), end="")
+        print(f" {held['updates_per_s']:9.0f} {held['steps_per_s']:8.0f}", end="")
+        print("".join(f" {bound:8.0f}" for bound in held["bounds"].values()), end=" |")
+        traffic = held["fragment_bytes_per_s"] / 1e6, held["batch_bytes_per_s"] / 1e6
+        print("{:16.1f} {:8.0f}".format(*traffic), held["limited_by"])
 
-    simulation = simulate(costs, crew, rate, arguments.seconds)
+    simulation = simulate(costs, actors, arguments.steps_per_s, arguments.seconds)
     ray.shutdown()
     ratios = {}
     print(f"\n{'simulated':<26} {'':<14} predicted  measured  ratio")
     for name, both in simulation.items():
-        for key in ("steps_per_s", "updates_per_s", "driver_cores", "shard_cores"):
-            predicted, measured = both["predicted"][key], both["measured"][key]
-            ratios[f"{name}/{key}"] = measured / predicted
-            print(
-                f"{name:<26} {key:<14} {predicted:9.2f} {measured:9.2f} {measured / predicted:6.2f}"
-            )
-        print(f"{'':<26} {'idle_cores':<24} {both['measured']['idle_cores']:9.2f}")
+        for key, measured in both["measured"].items():
+            predicted = both["predicted"][key]
+            ratio = ratios[f"{name}/{key}"] = measured / predicted
+            print(f"{name:<26} {key:<14} {predicted:9.2f} {measured:9.2f} {ratio:6.2f}")
     if arguments.json:
-        measured = {name: asdict(line) for name, line in costs.items()}
-        report = {"machine": where, "costs": measured, "predictions": predictions}
+        measured_costs = {name: asdict(line) for name, line in costs.items()}
+        report = {"machine": where, "costs": measured_costs, "predictions": predictions}
         print(json.dumps(report | {"simulation": simulation, "ratios": ratios}))
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import ray
 from pyarrow.fs import FileSystem, LocalFileSystem, copy_files
-from ray.exceptions import RayActorError
+from ray.exceptions import RayError
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.core import DEFAULT_MODULE_ID
@@ -140,9 +140,10 @@ class DQN(Algorithm):
         options = own.options
         if not options.is_distributed:
             return request
-        shard = {"CPU": options.num_cpus_per_replay_shard}
+        cpus = options.num_cpus_per_replay_shard
+        shards = [{"CPU": cpus}] * options.num_replay_shards if cpus else []
         return PlacementGroupFactory(
-            [*request.bundles, *[shard] * options.num_replay_shards],
+            [*request.bundles, *shards],
             strategy=request.strategy,
         )
 
@@ -201,9 +202,10 @@ class DQN(Algorithm):
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """Plays evaluation episodes; see RLlib's `evaluate`. Actors that die over it are replaced,
         and it is played again."""
+        self.loop.settle()  # so that its scores, and a checkpoint kept for them, are of one step
         try:
             result = super().evaluate(*args, **kwargs)
-        except RayActorError as error:
+        except RayError as error:
             group, number = self.eval_env_runner_group, self.config.evaluation_num_env_runners
             if group is None or not number:
                 raise
@@ -310,6 +312,7 @@ class DQN(Algorithm):
                 copy_files(root, folder, source_filesystem=source)
                 root = folder
             check_game(read_policy(root), self.options, os.fspath(path))
+            self.loop.settle()
             super().restore_from_path(root, **kwargs)
             if Path(root, _REPLAY).is_dir():
                 self.restore_replay(Path(root, _REPLAY))

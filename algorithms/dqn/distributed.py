@@ -102,7 +102,7 @@ class Distributed:
 
     def settle(self) -> None:
         """Waits until nothing is under way, so that runners, shards and learners agree."""
-        while self._runners.waiting() or self.learners.num_calls:
+        while self._runners.steps_asked or self.learners.num_calls:
             self._wait()
             self._take_up()
         self._drawn.clear()
@@ -121,11 +121,15 @@ class Distributed:
 
     def _ask_for_steps(self) -> None:
         """Keeps runners at work as far as the learners keep up, those first that did least."""
-        steps = self._fragment_steps
-        ahead = self.updates_owed / self._options.updates_per_step + self._runners.steps_asked
+        steps, asked = self._fragment_steps, self._runners.steps_asked
+        # What cannot be learnt (yet) holds nobody back: a shard that began again has to fill.
+        learns = self.may_learn
+        can_pay = learns and self.updates_owed >= self._options.updates_per_call
+        owed = self.updates_owed if learns else 0.0
+        ahead = owed / self._options.updates_per_step + asked
         for num_calls in range(_CALLS_PER_RUNNER):
             for runner in sorted(self._runners.all, key=lambda runner: runner.num_steps):
-                if ahead + steps > self._steps_ahead:
+                if ahead + steps > self._steps_ahead and (asked or can_pay):
                     return
                 if len(runner.calls) > num_calls or runner.starting is not None:
                     continue
@@ -134,6 +138,7 @@ class Distributed:
                     weights, runner.weights_version = self._weights, self._weights_version
                 self._runners.ask(runner, steps, step=self.num_env_steps, weights=weights)
                 ahead += steps
+                asked += steps
 
     def _ask_for_updates(self) -> None:
         """Draws batches for what is owed, and hands over those that are there."""
@@ -199,11 +204,12 @@ class Distributed:
             if self._options.prioritized:
                 self.replay.update_priorities(learned.origin, learned.id, learned.error)
         self.updates_owed -= self.num_updates - before  # grows where updates were lost
+        self._weights_at = min(self._weights_at, self.num_updates)
         self._broadcast()
 
     def _hear_of_steps(self, report: Report) -> None:
         for i in report.dead_shards:
-            self.replay.lose(i)
+            self.replay.suspect(i)
         for i, status in report.statuses:
             self.replay.note(i, status)
         for episode in report.episodes:
@@ -267,6 +273,7 @@ class Distributed:
         that are no more are given up.
         """
         self.settle()
+        self._states = self._max_q = self._next_max_q = None
         self.num_env_steps = state["num_env_steps"]
         self.updates_owed = state["updates_owed"]
         if "order_rng" in state:
@@ -278,5 +285,6 @@ class Distributed:
         self._broadcast()
 
     def stop(self) -> None:
-        """Ends the shards; runners and learners are ended by RLlib."""
+        """Ends the shards; runners and learners are ended by RLlib, once they are there."""
         self.replay.stop()
+        self._runners.stop()

@@ -256,12 +256,13 @@ class DQNLearner(TorchLearner):
         """Restores what `get_state` gave."""
         super().set_state(state)
         self.num_updates = state.get("num_updates", self.num_updates)
-        # The fused optimizers walk through memory: averages must lie there as their parameters do,
-        # which with channels_last a saved array does not.
+        # Copies: the arrays of a state may lie in Ray's object store, where all learners of a
+        # machine would write to the same ones. The fused optimizers walk through memory: averages
+        # must lie there as their parameters do, which with channels_last a saved array does not.
         for parameter, averages in self.get_optimizer(DEFAULT_MODULE_ID).state.items():
             for name, value in averages.items():
-                if value.shape == parameter.shape and value.stride() != parameter.stride():
-                    averages[name] = torch.empty_like(parameter.detach()).copy_(value)
+                like = parameter.detach() if value.shape == parameter.shape else value
+                averages[name] = torch.empty_like(like, dtype=value.dtype).copy_(value)
 
 
 def _stacked(frames: Tensor, planes: Tensor) -> Tensor:

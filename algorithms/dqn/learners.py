@@ -80,7 +80,11 @@ class LocalLearner:
         if not self._calls:
             return []
         parts, arguments = self._calls.popleft()
-        return [[self._learner.learn(*ray.get(parts), **arguments)]]
+        try:
+            batches = ray.get(parts)
+        except RayError:  # gone with a machine; others are drawn for it
+            return []
+        return [[self._learner.learn(*batches, **arguments)]]
 
     def weights(self) -> ray.ObjectRef:
         """A reference to the network that acts, as it is after what was handed over."""
@@ -89,10 +93,6 @@ class LocalLearner:
     def max_q(self, states: ray.ObjectRef) -> ray.ObjectRef:
         """A reference to `DQNLearner.max_q` of states."""
         return ray.put(self._learner.max_q(ray.get(states)))
-
-    def drop(self) -> None:
-        """Forgets what was handed over and not learnt yet."""
-        self._calls.clear()
 
     def take_snapshot(self) -> None:
         """Nothing to do: this learner lives and dies with the run."""
@@ -173,6 +173,9 @@ class LearnerActors:
         except RayActorError as error:
             self._replace(error)
             return []
+        except Exception:  # the learners' own: what they were at is not to be asked for again
+            self._calls.clear()
+            raise
         return done
 
     def _collect(self) -> list[list[Learned]]:
@@ -196,22 +199,21 @@ class LearnerActors:
     def max_q(self, states: ray.ObjectRef) -> ray.ObjectRef:
         return self.workers[0].max_q.remote(states)
 
-    def drop(self) -> None:
-        """Nothing to do: actors learn what they were handed."""
-
     # Snapshots
 
     def take_snapshot(self) -> None:
         """Takes one now, of learners that nothing is on its way to."""
         state: Any = ray.get(self.workers[0].get_state.remote())
         self.num_updates: int = state["num_updates"]
-        self._snapshot = ray.put(state), self.num_updates
+        self._snapshot, self._next = (ray.put(state), self.num_updates), None
 
     def check(self) -> None:
         try:
-            ray.get([worker.ping.remote() for worker in self.workers])
-        except RayActorError as error:
-            self._replace(error)
+            ray.get([worker.apply.remote(_nothing) for worker in self.workers])
+        except RayTaskError:
+            raise
+        except RayError as error:
+            self._replace(_death(error))
 
     def _follow_snapshot(self) -> None:
         """Asks for the next snapshot when it is time, and takes it up once it is here."""
@@ -219,8 +221,8 @@ class LearnerActors:
             # Fetched to this machine: that of the learner may be the next to go.
             ready, _ = ray.wait([self._next[0]], timeout=0, fetch_local=True)
             if ready:
-                if is_whole(self._next[0]):
-                    self._snapshot = self._next
+                if is_whole(self._next[0]):  # put, so that it is not only a copy, which may go
+                    self._snapshot = ray.put(ray.get(self._next[0])), self._next[1]
                 self._next = None
         elif self.num_updates >= self._snapshot[1] + self._period:
             state = self.workers[0].get_state.remote()
@@ -228,6 +230,14 @@ class LearnerActors:
 
     def _replace(self, error: RayActorError) -> None:
         """Ends all learners and goes on with new ones from the latest snapshot."""
+        while True:
+            try:
+                self._replace_once(error)
+                return
+            except RayActorError as another:  # one of the new ones
+                error = another
+
+    def _replace_once(self, error: RayActorError) -> None:
         self._failures += 1
         self.num_restarts += 1
         if self._failures > _MAX_REPLACEMENTS:
@@ -302,9 +312,16 @@ def _answer(ref: ray.ObjectRef, call: list[ray.ObjectRef]) -> Learned:
                     ray.get(other)
                 except RayTaskError:
                     continue
-                except RayActorError as death:
-                    raise death from error
+                except RayError as death:
+                    raise _death(death) from error
         raise (error.cause or error) from None
+    except RayError as error:
+        raise _death(error) from error
+
+
+def _death(error: RayError) -> RayActorError:
+    """A learner's end as one kind of error: killed for its memory, it would be another."""
+    return error if isinstance(error, RayActorError) else RayActorError(error_msg=str(error))
 
 
 def is_whole(ref: ray.ObjectRef) -> bool:
@@ -314,3 +331,7 @@ def is_whole(ref: ray.ObjectRef) -> bool:
     except RayError:
         return False
     return True
+
+
+def _nothing(learner: DQNLearner) -> None:
+    """What a sign of life is asked for with."""

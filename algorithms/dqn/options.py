@@ -246,6 +246,11 @@ class DQNOptions:
                 f"num_learners {self.num_learners}: needs actors that play; give num_env_runners, "
                 "or leave num_learners at 0"
             )
+        if self.is_distributed and self.num_replay_shards > self.num_streams:
+            raise UserError(
+                f"num_replay_shards {self.num_replay_shards}: {self.num_streams} environments send "
+                "to fewer shards; give at most as many"
+            )
         if self.num_learners and self.batch_size % self.num_learners:
             raise UserError(
                 f"num_learners {self.num_learners}: cannot share a batch_size of "

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import ray
-from ray.exceptions import RayActorError, RayTaskError
+from ray.exceptions import RayError, RayTaskError
 
 from algorithms.dqn.pushing import Report
 from algorithms.replay.sharded import get_all
@@ -108,7 +108,9 @@ class RunnerActors:
             except RayTaskError as error:  # what its environment or a callback raised
                 cause = error.cause or error
                 self._replace(runner, f"{type(cause).__name__}: {cause}", cause)
-            except RayActorError as error:
+            except (
+                RayError
+            ) as error:  # it was killed, by Ray for its memory too, or its node is gone
                 self._replace(runner, str(error).strip().splitlines()[0], error)
         return reports
 
@@ -127,6 +129,8 @@ class RunnerActors:
             runner.steps_asked,
         )
         self.num_restarts += 1
+        # Else it would be asked alone, afterwards, until it has caught up.
+        runner.num_steps = max(other.num_steps for other in self.all)
         runner.calls.clear()
         runner.weights_version = 0
         ray.kill(runner.actor)
@@ -144,14 +148,27 @@ class RunnerActors:
         manager._actors[runner.number] = runner.actor
         runner.starting = runner.actor.connect.remote(*self._connection)
 
+    def stop(self) -> None:
+        """Ends those that are only starting, which RLlib would wait for."""
+        manager: Any = self._group._worker_manager
+        for runner in self.all:
+            if runner.starting is not None:
+                ray.kill(runner.actor)
+                manager.remove_actor(runner.number)
+
     def get_states(self) -> list[dict[str, Any] | None]:
         """What each keeps besides its network, once nothing is under way; None of one that died."""
         refs = [runner.actor.get_state.remote(not_components="rl_module") for runner in self.all]
         states: list[dict[str, Any] | None] = []
         for runner, ref in zip(self.all, refs, strict=True):
+            if runner.starting is not None:  # it may never find a place
+                states.append(None)
+                continue
             try:
                 states.append(ray.get(ref))
-            except RayActorError as error:
+            except RayTaskError:
+                raise
+            except RayError as error:
                 self._replace(runner, str(error).strip().splitlines()[0], error)
                 states.append(None)
         return states

@@ -75,6 +75,11 @@ def check(command: TrainOptions, resumed: RunFolder | None = None) -> None:
     from algorithms.dqn.config import DQNConfig
     from arcadia import cluster
 
+    if command.seeds is not None and options.is_distributed:
+        raise UserError(
+            f"num_env_runners {options.num_env_runners}: with seeds, each seed is one process; "
+            "leave it at 0, or start a run for each seed"
+        )
     DQNConfig.of_options(options).validate()
     num_cpus = actor_cpus(options)
     there = cluster.connect(command.address, num_cpus=math.ceil(num_cpus))
@@ -297,6 +302,7 @@ def _frames(algo: DQN) -> int:
 def _checkpoint(run: RunFolder, algo: DQN) -> None:
     """Publishes the replay, then the checkpoint that belongs to it, and only then lets go of the
     replays that no checkpoint needs any more: at every moment one pair is whole."""
+    algo.loop.settle()
     step, keep = algo.num_env_steps, algo.options.save_replay
     if keep != "none":
         with _folder_to_save_to() as folder:
@@ -322,7 +328,7 @@ def _restore(run: RunFolder, algo: DQN) -> None:
     checkpoint, step = run.find_checkpoint("last")
     algo.restore_from_path(checkpoint)
     if step in run.checkpoints("replay"):
-        algo.replay.restore(run.checkpoint(step, "replay"))
+        algo.restore_replay(Path(run.checkpoint(step, "replay")))
     else:
         print(
             f"{run.storage.shown()}: its replay was not saved; it fills anew before learning goes "

@@ -9,6 +9,7 @@ import json
 import logging
 import math
 import shutil
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +31,7 @@ SHARDS_NAME = "shards.json"
 """Beside the folders of the shards; written last."""
 
 
+_PATIENCE_S = 60.0  # with a shard that is started again
 _NOTHING = ShardStatus(
     origin=-1,
     number=0,
@@ -108,7 +110,8 @@ class ShardedReplay:
         ]
         self.statuses: list[ShardStatus] = ray.get([s.status.remote() for s in self.shards])
         self._dead: set[int] = set()  # origins of shards that died, of which answers may come late
-        self._asked: set[int] = set()  # shards that a sign of life is awaited of
+        self._suspects: dict[int, ShardStatus] = {}  # shards that did not answer, as they were
+        self._signs: dict[int, ray.ObjectRef] = {}  # that they are asked for
         self._pending: dict[ray.ObjectRef, tuple[int, Draw | None]] = {}
 
     def __len__(self) -> int:
@@ -178,94 +181,108 @@ class ShardedReplay:
         ready, _ = ray.wait(pending, num_returns=len(pending), timeout=0)
         for ref in ready:
             i, drawn = self._pending.pop(ref)
+            is_sign = ref == self._signs.get(i)
+            if is_sign:
+                del self._signs[i]
             try:
                 status: ShardStatus = ray.get(ref)
             except RayActorError:
-                self._asked.discard(i)
-                self.lose(i)
+                self.suspect(i)
                 status = _NOTHING
             else:
-                self.note(i, status)
+                self._take(i, status) if is_sign else self.note(i, status)
             if drawn is not None:
                 drawn.waiting.discard(ref)
                 drawn.is_lost |= status.mass == 0  # it is dead, or began again with nothing
 
-    def settle(self) -> None:
-        """Waits for all answers, and asks each shard how it is."""
-        for i, shard in enumerate(self.shards):
-            self._pending[shard.status.remote()] = i, None
-        while self._pending:
-            ray.wait(list(self._pending), num_returns=1)
-            self.hear()
-
     def note(self, i: int, status: ShardStatus) -> None:
-        """Takes up what was heard of a shard, unless it has died since."""
+        """Takes up what was heard of a shard, unless it is late, or the shard has died since."""
         known = self.statuses[i]
         late = status.origin == known.origin and status.number < known.number
-        if late or status.origin in self._dead:
+        was = self._suspects.get(i)
+        if late or status.origin in self._dead or (was and was.origin == status.origin):
             return
-        if known.origin != status.origin:
-            self.lose(i, ask=False)
-        self._asked.discard(i)
-        self.statuses[i] = status
+        self._take(i, status)
 
-    def lose(self, i: int, *, ask: bool = True) -> None:
-        """A shard died: nothing is drawn from it until it is heard of again.
+    def suspect(self, i: int) -> None:
+        """A shard did not answer somebody: nothing is drawn from it until it gives a sign of life.
 
-        Args:
-            i: Which.
-            ask: Whether to ask it for a sign of life.
+        That may be the end of one that others have heard the successor of, or a moment's silence:
+        only the answer to a question that is asked now says which.
         """
-        lost = self.statuses[i]
-        if lost.origin >= 0:
-            self._dead.add(lost.origin)
-            self.num_restarts += 1
-            self.num_lost += lost.num_transitions
-            self.statuses[i] = _NOTHING
-            logger.warning(
-                "Replay shard %d of %d died: its %s transitions are lost; an empty one takes its "
-                "place",
-                i + 1,
-                len(self.shards),
-                f"{lost.num_transitions:,}",
-            )
-        if ask and i not in self._asked:
-            self._asked.add(i)
-            self._pending[self.shards[i].status.remote()] = i, None
+        if i not in self._suspects:
+            self._suspects[i], self.statuses[i] = self.statuses[i], _NOTHING
+        if i not in self._signs:
+            self._signs[i] = self.shards[i].status.remote()
+            self._pending[self._signs[i]] = i, None
+
+    def _take(self, i: int, status: ShardStatus) -> None:
+        """A status is the shard's latest; if it is another incarnation's, the last one is dead."""
+        known = self._suspects.pop(i, self.statuses[i])
+        self.statuses[i] = status
+        if known.origin == status.origin:
+            return
+        self._dead.add(known.origin)
+        self.num_restarts += 1
+        self.num_lost += known.num_transitions
+        logger.warning(
+            "Replay shard %d of %d died: its %s transitions are lost; an empty one takes its place",
+            i + 1,
+            len(self.shards),
+            f"{known.num_transitions:,}",
+        )
+
+    def settle(self) -> None:
+        """Waits for all answers, and asks each shard how it is; not for ever for one that is dead
+        and finds no place."""
+        for i, shard in enumerate(self.shards):
+            self._pending[shard.status.remote()] = i, None
+        end = time.monotonic() + _PATIENCE_S
+        while self._pending:
+            only_dead = all(i in self._suspects for i, _ in self._pending.values())
+            if only_dead and time.monotonic() > end:
+                return
+            ray.wait(list(self._pending), num_returns=1, timeout=1.0)
+            self.hear()
 
     # Files
 
     def save(self, folder: Path) -> None:
-        """Writes each shard into a folder of its own.
+        """Writes each living shard into a folder of its own.
 
         Raises:
             OSError: The disk is full.
         """
         while True:
+            self.settle()
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
             try:
                 self._save(folder)
                 return
-            except RayActorError:  # it died over it; what is left is saved
-                shutil.rmtree(folder)
-                self.settle()
+            except RayActorError as error:  # it died over it; what is left is saved
+                logger.warning("A replay shard died while it was saved (%s)", error)
 
     def _save(self, folder: Path) -> None:
         here = ray.get_runtime_context().get_node_id()
-        places = ray.get([shard.place.remote() for shard in self.shards])
+        living = [shard for i, shard in enumerate(self.shards) if i not in self._suspects]
+        places = ray.get([shard.place.remote() for shard in living])
         writing = []
-        for i, (shard, (node, _)) in enumerate(zip(self.shards, places, strict=True)):
+        for i, (shard, (node, _)) in enumerate(zip(living, places, strict=True)):
             own = _folder_of(folder, i)
             if node == here:
                 writing.append(shard.save.remote(str(own)))
                 continue
-            own.mkdir(parents=True)
-            for ref in shard.read_pieces.options(num_returns="streaming").remote():
+            own.mkdir()
+            pieces = shard.read_pieces.options(
+                num_returns="streaming", _generator_backpressure_num_objects=2
+            )
+            for ref in pieces.remote():
                 name, piece = ray.get(ref)
                 with open(own / name, "ab") as file:
                     file.write(piece)
         get_all(writing)
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / SHARDS_NAME).write_text(json.dumps({"num_shards": len(self.shards)}))
+        (folder / SHARDS_NAME).write_text(json.dumps({"num_shards": len(living)}))
 
     def restore(self, folder: Path) -> None:
         """Takes up what was saved, of any number of shards, or of a replay in one process.
@@ -283,8 +300,10 @@ class ShardedReplay:
             get_all([move.remote(paths, self.shards, self.num_streams)])
         else:
             self._restore_each(folders)
-        self.statuses = get_all([shard.status.remote() for shard in self.shards])
         self._pending.clear()
+        self._suspects.clear()
+        self._signs.clear()
+        self.statuses = get_all([shard.status.remote() for shard in self.shards])
 
     def _restore_each(self, folders: Sequence[Path]) -> None:
         here = ray.get_runtime_context().get_node_id()
@@ -311,7 +330,8 @@ def saved_folders(folder: Path) -> list[Path]:
     Raises:
         UserError: Shards were being saved when it was interrupted.
     """
-    if (folder / INDEX_NAME).exists() or not _folder_of(folder, 0).exists():
+    sharded = (folder / SHARDS_NAME).exists() or _folder_of(folder, 0).exists()
+    if (folder / INDEX_NAME).exists() or not sharded:
         return [folder]
     try:
         number = json.loads((folder / SHARDS_NAME).read_bytes())["num_shards"]

@@ -234,7 +234,6 @@ def test_what_a_learner_raises_ends_the_run_as_what_it_is(algo: DQN, tmp_path):
     with pytest.raises(FloatingPointError, match="lower lr"):
         for _ in range(5):
             algo.train()
-    loop.learners._calls.clear()
     algo.restore_from_path(path)
     algo.train()
 
@@ -254,14 +253,22 @@ def test_a_run_goes_on_with_another_number_of_everything(algo: DQN, tmp_path):
         other.train()
         assert other.num_env_steps >= steps + 400
         assert other.num_updates > updates
+        # All shards at once: nothing can be learnt until they have filled again.
+        places = ray.get([shard.place.remote() for shard in loop_of(other).replay.shards])
+        for _, pid in places:
+            kill(pid)
+        train_until(other, lambda: loop_of(other).replay.num_restarts == 3)
+        updates = other.num_updates
+        train_until(other, lambda: other.num_updates > updates)
+        steps, held = other.num_env_steps, len(other.replay)
         second = other.save_to_path(tmp_path / "again")
     finally:
         other.stop()
     alone = build(num_env_runners=0, num_learners=0)
     try:
         alone.restore_from_path(second)
-        assert alone.num_env_steps >= steps + 400
-        assert len(alone.replay) == alone.num_env_steps - steps + held
+        assert alone.num_env_steps >= steps
+        assert len(alone.replay) >= held
         alone.train()
         third = alone.save_to_path(tmp_path / "third")
         steps, held = alone.num_env_steps, len(alone.replay)
