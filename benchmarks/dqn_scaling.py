@@ -56,7 +56,7 @@ STEPS_A_RUN = 1_000
 SIZES = ((4, 1), (16, 2))  # runners and shards simulated
 SIMULATED_RATIO = 1 / 16  # of updates to steps: a quarter of the usual, so that two cores suffice
 REGIMES = {"runners": 0.25, "learner": 2.0}  # seconds of the updates over those of the steps
-BUSY = 0.8  # share of its time that a shard is planned to work
+BUSY, MOST_SHARDS = 0.8, 128  # share of its time that a shard is planned to work; and how many
 PLAYED: Any = dict(game="pong", num_envs_per_env_runner=NUM_ENVS, double=False, dueling=False)
 REPLAY: Any = dict(capacity=20_000, frame_shape=(84, 84), n_step=3, priority_exponent=None)
 
@@ -124,8 +124,9 @@ class ThrottledLearner:
         """As many bytes as two networks and Adam's averages."""
         return {"num_updates": self.num_updates, "arrays": np.tile(self._weights, 4)}
 
-    def ping(self) -> None:
-        """As `DQNLearner`."""
+    def apply(self, function: Callable[..., Any]) -> Any:
+        """As RLlib's actors."""
+        return function(self)
 
 
 @dataclass(frozen=True)
@@ -171,8 +172,9 @@ def inside_s(actor: Any, action: Callable[[Any, Any], Any], argument: Callable[[
         action(self, value)
         return time.perf_counter() - began
 
-    calls: Any = (actor.__ray_call__.remote(call, argument()) for _ in range(REPETITIONS + 3))
-    return statistics.median([ray.get(ref) for ref in calls][3:])
+    calls = (actor.__ray_call__.remote(call, argument()) for _ in range(REPETITIONS + 3))
+    samples: list[Any] = [ray.get(ref) for ref in calls]
+    return statistics.median(samples[3:])
 
 
 def make(cls: Any, *arguments: Any, **named: Any) -> Any:
@@ -323,7 +325,7 @@ def measure(seconds: float) -> tuple[dict[str, Line], tuple[Any, ...]]:
         "weights_give_s": median_s(network.weights)[0],
         "weights_load_s": inside_s(player, lambda r, state: r.set_state(state), lambda: sent),
         "weights_cpu_s": median_s(lambda: is_whole(learner.weights.remote()))[1],
-        "call_s": median_s(lambda: ray.get(learner.ping.remote()))[0],
+        "call_s": median_s(lambda: ray.get(learner.__ray_ready__.remote()))[0],
     }
     ray.kill(player)
     costs |= {name: Line((1, 2), (cost, cost)) for name, cost in once.items()}
@@ -391,13 +393,14 @@ def predict(
 def size(
     options: DQNOptions, costs: dict[str, Line], steps_per_s: float, row_s: float, wanted: float
 ) -> DQNOptions:
-    """Adds runners and shards until they hold the steps a second that are wanted."""
+    """Adds runners and shards until they hold the steps a second that are wanted, if they can:
+    a call asks every shard for every learner's part, so that more shards are asked more."""
     while True:
         bounds = predict(options, costs, steps_per_s, row_s)["bounds"]
-        if bounds["shards"] * BUSY < wanted:
-            options = replace(options, num_replay_shards=options.num_replay_shards + 1)
-        elif min(bounds["runners"], bounds["steps ahead"]) < wanted:
+        if min(bounds["runners"], bounds["steps ahead"]) < wanted:
             options = replace(options, num_env_runners=options.num_env_runners + 1)
+        elif bounds["shards"] * BUSY < wanted and options.num_replay_shards < MOST_SHARDS:
+            options = replace(options, num_replay_shards=options.num_replay_shards + 1)
         else:
             return options
 

@@ -58,10 +58,10 @@ def test_cartpole_is_learnt():
     for _ in range(15):
         algo.train()
         score = np.mean([e.return_ for e in algo.runner.play_episodes(10, 0.0)])
-        if score > 400:
+        if score > 195:
             break
     algo.stop()
-    assert score > 400
+    assert score > 195
 
 
 @pytest.mark.slow
