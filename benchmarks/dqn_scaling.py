@@ -22,9 +22,9 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from itertools import cycle, islice
+from itertools import cycle, islice, product
 from types import SimpleNamespace
 from typing import Any
 
@@ -56,7 +56,9 @@ STEPS_A_RUN = 1_000
 SIZES = ((4, 1), (16, 2))  # runners and shards simulated
 SIMULATED_RATIO = 1 / 16  # of updates to steps: a quarter of the usual, so that two cores suffice
 REGIMES = {"runners": 0.25, "learner": 2.0}  # seconds of the updates over those of the steps
-BUSY, MOST_SHARDS = 0.8, 128  # share of its time that a shard is planned to work; and how many
+BUSY = {"shards": 0.8, "driver": 0.8}  # planned share of their time
+CHOICES = ((1, 2, 4, 8, 16, 32, 64, 128), (2, 4, 8, 16, 32), (None, 8, 64))  # shards, updates a
+# call and steps of each environment a fragment
 PLAYED: Any = dict(game="pong", num_envs_per_env_runner=NUM_ENVS, double=False, dueling=False)
 REPLAY: Any = dict(capacity=20_000, frame_shape=(84, 84), n_step=3, priority_exponent=None)
 
@@ -390,19 +392,26 @@ def predict(
     }
 
 
-def size(
-    options: DQNOptions, costs: dict[str, Line], steps_per_s: float, row_s: float, wanted: float
+def best(
+    num_runners: Sequence[int], wanted: float, assumed: tuple[Any, ...], **options: Any
 ) -> DQNOptions:
-    """Adds runners and shards until they hold the steps a second that are wanted, if they can:
-    a call asks every shard for every learner's part, so that more shards are asked more."""
-    while True:
-        bounds = predict(options, costs, steps_per_s, row_s)["bounds"]
-        if min(bounds["runners"], bounds["steps ahead"]) < wanted:
-            options = replace(options, num_env_runners=options.num_env_runners + 1)
-        elif bounds["shards"] * BUSY < wanted and options.num_replay_shards < MOST_SHARDS:
-            options = replace(options, num_replay_shards=options.num_replay_shards + 1)
-        else:
-            return options
+    """The smallest run that holds the steps a second that are wanted, or else comes nearest.
+
+    Shards and driver are planned to be busy for `BUSY` of their time.
+    """
+    runs = [
+        options_of(runners, **options, num_replay_shards=shards, updates_per_call=calls)
+        for runners, shards, calls in product(num_runners, *CHOICES[:2])
+    ]
+    runs = [replace(run, rollout_fragment_length=n) for run, n in product(runs, CHOICES[2])]
+
+    def worth(run: DQNOptions) -> tuple[int, ...]:
+        bounds = predict(run, *assumed)["bounds"]
+        held = min(bound * BUSY.get(name, 1) for name, bound in bounds.items()) / wanted
+        shape = run.num_env_runners, run.num_replay_shards, run.updates_per_call
+        return math.floor(20 * min(1, held)), *(-n for n in (*shape, run.fragment_length))
+
+    return max(runs, key=worth)
 
 
 def simulate(
@@ -424,24 +433,6 @@ def simulate(
                 "measured": run(options, actors, seconds),
             }
     return found
-
-
-def runs_of_interest(
-    costs: dict[str, Line], steps_per_s: float, updates_per_s: float
-) -> dict[str, tuple[DQNOptions, dict[str, Any]]]:
-    """Runs and what they hold: small ones, one that feeds a learner, one of 1,000 runners."""
-    assumed = costs, steps_per_s, 1 / updates_per_s / 32
-    # As many transitions a step as by default, from updates that 32 learners share.
-    large: Any = dict(num_learners=32, batch_size=32 * 32, updates_per_step=0.25 / 32)
-    longer: Any = dict(updates_per_call=16, rollout_fragment_length=64)
-    runs = {"a runner": options_of(1), "16 runners": options_of(16)}
-    for label, more in (("", {}), (", longer", longer)):
-        fed = size(options_of(1, **more), *assumed, updates_per_s / 0.25)
-        many = options_of(1_000, **large, **more)
-        bounds = predict(many, *assumed)["bounds"]
-        served = size(many, *assumed, min(bounds["runners"], bounds["steps ahead"]))
-        runs |= {f"a learner fed{label}": fed, f"1000 runners{label}": served}
-    return {name: (options, predict(options, *assumed)) for name, options in runs.items()}
 
 
 def main() -> None:
@@ -475,11 +466,22 @@ def main() -> None:
         "fragment | updates/s  steps/s, and each part alone:\n"
         f"{'':<74}runners    ahead   shards   driver  learner |  MB/s: fragments  batches"
     )
+    assumed = costs, arguments.steps_per_s, 1 / arguments.updates_per_s / 32
+    fed = arguments.updates_per_s / 0.25  # steps a second
+    some = [math.ceil(share * fed / arguments.steps_per_s) for share in (0.5, 0.75, 1, 1.25, 1.5)]
+    # As many transitions a step as by default, in minibatches that 32 learners share.
+    large = dict(num_learners=32, batch_size=32 * 32, updates_per_step=0.25 / 32)
+    runs = {
+        "a runner": options_of(1),
+        "16 runners": options_of(16),
+        "a learner fed": best(some, fed, assumed),
+        "1000 runners": best([1_000], 1_000 * arguments.steps_per_s, assumed, **large),
+    }
     names = ("num_env_runners", "num_replay_shards", "num_learners")
     names += ("updates_per_call", "fragment_length")
     predictions = {}
-    runs = runs_of_interest(costs, arguments.steps_per_s, arguments.updates_per_s)
-    for name, (options, held) in runs.items():
+    for name, options in runs.items():
+        held = predict(options, *assumed)
         shape = {key: getattr(options, key) for key in names}
         predictions[name] = shape | held
         print(f"{name:<22}" + "{:7} {:6} {:8} {:6} {:8} |".format(*shape.values()), end="")

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import io
 import math
+import os
 import random
 import tempfile
 import time
@@ -82,7 +83,9 @@ def check(command: TrainOptions, resumed: RunFolder | None = None) -> None:
         )
     DQNConfig.of_options(options).validate()
     num_cpus = actor_cpus(options)
-    there = cluster.connect(command.address, num_cpus=math.ceil(num_cpus))
+    # A Ray of our own has logical CPUs enough, whatever cores there are.
+    logical = max(2, os.cpu_count() or 2, math.ceil(num_cpus))
+    there = cluster.connect(command.address, num_cpus=logical)
     cluster.check_gpus(options.num_gpus_per_learner * max(1, options.num_learners))
     if num_cpus > there.get("CPU", 0):
         print(

@@ -44,8 +44,7 @@ def connect(address: str | None = None, *, num_cpus: int | None = None) -> dict[
     Args:
         address: `host:port`, `ray://host:port`, `auto`, or None: the cluster of the job this
             process belongs to if it does (Ray sets RAY_ADDRESS there), or Ray started here.
-        num_cpus: logical CPUs there are at least when Ray is started here; there are always as many
-            as there are cores, and 2.
+        num_cpus: logical CPUs when Ray is started here; None: as many as there are, at least 2.
 
     Returns:
         The cluster's resources, such as `{"CPU": 8.0, "GPU": 1.0}`.
@@ -58,7 +57,7 @@ def connect(address: str | None = None, *, num_cpus: int | None = None) -> dict[
     if not ray.is_initialized():
         target = address or os.environ.get("RAY_ADDRESS")
         if target is None:
-            cpus = max(num_cpus or 0, 2, os.cpu_count() or 2)
+            cpus = num_cpus or max(2, os.cpu_count() or 2)
             # "local" says so: without it Ray joins whatever cluster last ran on this machine.
             ray.init(
                 "local",

@@ -63,22 +63,27 @@ OTHER = {
     **dict(autocast="bf16", replay_compression="none", frames_are="emulated"),
     **dict(num_gpus_per_learner=0.5, lr_schedule="cosine", lr_end=1e-5, lr_decay_frames=10**6),
     **dict(max_gradient_norm=10.0, importance_exponent_frames=10**6),
-    **dict(save_replay="every", epsilon_schedule="exponential"),
+    **dict(save_replay="every", epsilon_schedule="exponential", rollout_fragment_length=4),
 }
+# What another option has to be for one to be changed.
+WITH = {"num_learners": {"num_env_runners": 1}}
 
 
 @pytest.mark.parametrize("name", [f.name for f in dataclasses.fields(DQNOptions)])
 def test_each_option_is_settable_in_all_ways(name: str):
-    value = OTHER[name]
-    changed = DQNOptions(**{name: value})
+    values = {name: OTHER[name]} | WITH.get(name, {})
+    changed = DQNOptions(**values)
     assert changed != DQNOptions()
-    flag = name.replace("_", "-")
-    by_line = [f"--{flag}", str(value)]
-    if isinstance(value, bool):
-        by_line = [f"--{flag}" if value else f"--no-{flag}"]
+    by_line: list[str] = []
+    for key, value in values.items():
+        flag = key.replace("_", "-")
+        if isinstance(value, bool):
+            by_line += [f"--{flag}" if value else f"--no-{flag}"]
+        else:
+            by_line += [f"--{flag}", str(value)]
     assert parse(TrainOptions, by_line, "test").options == changed
-    assert DQNConfig().training(**{name: value}).options == changed
-    assert DQNConfig().update_from_dict({name: value}).options == changed
+    assert DQNConfig().training(**values).options == changed
+    assert DQNConfig().update_from_dict(values).options == changed
 
 
 def test_a_misspelt_option_is_refused_in_all_ways():

@@ -77,18 +77,28 @@ class StepCallbacks(RLlibCallback):
 @pytest.mark.parametrize(
     ("configure", "words"),
     [
-        (lambda c: c.env_runners(num_env_runners=2), "num_env_runners 2"),
-        (lambda c: c.learners(num_learners=1), "num_learners 1"),
+        (lambda c: c.learners(num_learners=1), "num_learners 1: needs actors that play"),
+        (
+            lambda c: c.env_runners(num_env_runners=2).learners(num_learners=3),
+            "num_learners 3: cannot share a batch_size of 32 evenly",
+        ),
+        (
+            lambda c: c.env_runners(num_env_runners=1).training(num_replay_shards=9),
+            "num_replay_shards 9: 8 environments send to fewer",
+        ),
+        (
+            lambda c: c.env_runners(num_env_runners=2).training(
+                num_replay_shards=16, replay_capacity=500, learning_starts=100
+            ),
+            "replay_capacity 500: holds less than one batch in each shard",
+        ),
         (lambda c: c.multi_agent(policies={"a", "b"}), "multi_agent"),
         (lambda c: c.framework("tf2"), "tf2"),
         (lambda c: c.training(train_batch_size_per_learner=8), "use batch_size"),
         (lambda c: setattr(c, "train_batch_size", 8), "use batch_size"),
         (lambda c: setattr(c, "grad_clip", 8.0), "use max_gradient_norm"),
         (lambda c: c.training(gamma=2.0), "gamma 2.0"),
-        (
-            lambda c: c.env_runners(rollout_fragment_length=5),
-            "rollout_fragment_length: .*use steps_",
-        ),
+        (lambda c: c.env_runners(rollout_fragment_length=0), "rollout_fragment_length 0"),
         (lambda c: c.env_runners(observation_filter="MeanStdFilter"), "observation_filter"),
         (lambda c: c.env_runners(compress_observations=True), "use replay_compression"),
         (lambda c: c.rl_module(model_config={"fcnet_hiddens": [8]}), "model_config: .*hidden_size"),
@@ -128,3 +138,37 @@ def test_a_misspelt_environment_names_the_nearest():
 def test_it_is_an_ordinary_algorithm_config():
     assert issubclass(DQNConfig, AlgorithmConfig)
     DQNConfig.preset("fast", game="pong").validate()
+
+
+def test_where_it_runs_is_set_in_rllibs_way_or_by_options():
+    config = DQNConfig.preset("fast", game="pong")
+    config.env_runners(num_env_runners=3, rollout_fragment_length=5).learners(num_learners=2)
+    config.validate()
+    options = config.options
+    assert (options.num_env_runners, options.fragment_length, options.num_learners) == (3, 5, 2)
+    assert options.num_streams == 24
+    evaluation = config.get_evaluation_config_object()
+    assert evaluation.options.num_env_runners == 1  # frames never come to the driver
+    assert evaluation.options.num_learners == 0
+
+
+@pytest.mark.parametrize(
+    ("num_env_runners", "steps"), [(1, 8), (7, 8), (8, 7), (20, 3), (30, 2), (1_000, 2)]
+)
+def test_fragments_are_short_where_many_runners_would_make_the_ratio_swing(
+    num_env_runners: int, steps: int
+):
+    options = DQNConfig.preset("fast", game="pong", num_env_runners=num_env_runners).options
+    assert options.fragment_length == steps
+    if num_env_runners <= 30:
+        assert num_env_runners * 8 * steps <= 480
+
+
+def test_tune_sets_aside_what_all_actors_need():
+    config = DQNConfig.preset(
+        "fast", game="pong", num_env_runners=2, num_replay_shards=3, num_learners=4
+    )
+    request = DQN.default_resource_request(config)
+    assert request.required_resources["CPU"] == 1 + 2 + 1 + 4 + 3  # one evaluates
+    alone = DQN.default_resource_request(DQNConfig.preset("fast", game="pong"))
+    assert alone.required_resources["CPU"] == 1

@@ -152,6 +152,8 @@ def test_ratio_of_updates_to_steps_holds_over_any_stretch(algo: DQN):
         loop.run(1)
         trail.append((loop.num_env_steps, loop.num_updates))
         ahead = max(ahead, loop.updates_owed / 0.25 + loop._runners.steps_asked)
+        assert loop.updates_owed >= 0  # nothing is learnt that is not owed
+        assert loop.learners.num_calls + len(loop._drawn) <= 4
     lag = [0.25 * steps - updates for steps, updates in trail]
     assert max(lag) - min(lag) <= 0.05 * 10_000 * 0.25
     assert ahead <= MAX_STEPS_AHEAD
