@@ -48,7 +48,7 @@ from algorithms.replay.sharded import ShardedReplay
 from benchmarks.replay import machine
 
 NUM_ENVS = 8
-STEPS, ROWS = (64, 512), (64, 512)  # of fragments and batches that are measured
+STEPS, ROWS = (16, 64, 512), (8, 64, 512)  # of fragments and batches that are measured
 RUNNERS, SHARDS = (16, 1_000), (1, 4)  # that the driver looks after, and draws a batch from
 REPETITIONS = 40
 NUM_TICKS = 400  # that throttled runners send again and again; no game of Pong ends that soon
@@ -56,9 +56,7 @@ STEPS_A_RUN = 1_000
 SIZES = ((4, 1), (16, 2))  # runners and shards simulated
 SIMULATED_RATIO = 1 / 16  # of updates to steps: a quarter of the usual, so that two cores suffice
 REGIMES = {"runners": 0.25, "learner": 2.0}  # seconds of the updates over those of the steps
-BUSY = {"shards": 0.8, "driver": 0.8}  # planned share of their time
-CHOICES = ((1, 2, 4, 8, 16, 32, 64, 128), (2, 4, 8, 16, 32), (None, 8, 64))  # shards, updates a
-# call and steps of each environment a fragment
+MANY_SHARDS, MANY_UPDATES = (1, 2, 3, 4, 6, 8, 12, 16, 32, 64), (2, 4, 8, 16, 32)  # tried, a call
 PLAYED: Any = dict(game="pong", num_envs_per_env_runner=NUM_ENVS, double=False, dueling=False)
 REPLAY: Any = dict(capacity=20_000, frame_shape=(84, 84), n_step=3, priority_exponent=None)
 
@@ -133,21 +131,23 @@ class ThrottledLearner:
 
 @dataclass(frozen=True)
 class Line:
-    """A cost in s or bytes, measured at two numbers of steps, rows, runners or shards."""
+    """A cost in s or bytes, measured at some numbers of steps, rows, runners or shards."""
 
-    numbers: tuple[int, int]
-    costs: tuple[float, float]
+    numbers: tuple[int, ...]
+    costs: tuple[float, ...]
 
     def at(self, number: float) -> float:
-        """The cost of so many: on the line through both, which never falls."""
-        (low, high), (first, last) = self.numbers, self.costs
-        return max(0.0, first + max(0.0, last - first) * (number - low) / (high - low))
+        """The cost of so many: on straight lines between what was measured, the last of which
+        goes on."""
+        (low, high), (first, last) = self.numbers[-2:], self.costs[-2:]
+        beyond = max(0.0, number - high) * max(0.0, last - first) / (high - low)
+        return float(np.interp(number, self.numbers, self.costs)) + beyond
 
 
-def lines(numbers: tuple[int, int], measure: Callable[[int], dict[str, float]]) -> dict[str, Line]:
-    """What `measure` gives at both numbers, by name."""
-    first, last = map(measure, numbers)
-    return {name: Line(numbers, (first[name], last[name])) for name in first}
+def lines(numbers: tuple[int, ...], measure: Callable[[int], dict[str, float]]) -> dict[str, Line]:
+    """What `measure` gives at some numbers, by name."""
+    found = [measure(number) for number in numbers]
+    return {name: Line(numbers, tuple(costs[name] for costs in found)) for name in found[0]}
 
 
 def cpu_s(pid: int) -> float:
@@ -348,8 +348,8 @@ def predict(
         row_s: Seconds that a learner takes for each transition.
 
     Returns:
-        Rates a second, cores used, bytes that travel a second, `limited_by`, and, as `bounds`, the
-        steps a second that each part would hold.
+        Rates, what limits them, cores used, bytes that travel, and the steps a second that each
+        part would hold by itself.
     """
     kind = "prioritized" if options.prioritized else "uniform"
     num_shards, ratio = options.num_replay_shards, options.updates_per_step
@@ -383,31 +383,27 @@ def predict(
     return {
         "steps_per_s": held,
         "updates_per_s": held * ratio,
+        "limited_by": min(bounds, key=lambda name: bounds[name]),
         "driver_cores": held * driver_s,
         "shard_cores": held * shard_s,
         "fragment_bytes_per_s": held * costs["fragment_bytes"].at(steps) / steps,
         "batch_bytes_per_s": held * samples * costs[f"{kind}_bytes"].at(share),
-        "limited_by": min(bounds, key=lambda name: bounds[name]),
-        "bounds": bounds,
+        **{f"steps_per_s that {name} would hold": bound for name, bound in bounds.items()},
     }
 
 
 def best(
     num_runners: Sequence[int], wanted: float, assumed: tuple[Any, ...], **options: Any
 ) -> DQNOptions:
-    """The smallest run that holds the steps a second that are wanted, or else comes nearest.
-
-    Shards and driver are planned to be busy for `BUSY` of their time.
-    """
+    """The smallest run that holds nearly the steps a second that are wanted, or what is nearest."""
     runs = [
-        options_of(runners, **options, num_replay_shards=shards, updates_per_call=calls)
-        for runners, shards, calls in product(num_runners, *CHOICES[:2])
+        options_of(runners, num_replay_shards=shards, updates_per_call=calls, **options)
+        for runners, shards, calls in product(num_runners, MANY_SHARDS, MANY_UPDATES)
     ]
-    runs = [replace(run, rollout_fragment_length=n) for run, n in product(runs, CHOICES[2])]
+    runs = [replace(run, rollout_fragment_length=n) for run, n in product(runs, (None, 8, 64))]
 
     def worth(run: DQNOptions) -> tuple[int, ...]:
-        bounds = predict(run, *assumed)["bounds"]
-        held = min(bound * BUSY.get(name, 1) for name, bound in bounds.items()) / wanted
+        held = predict(run, *assumed)["steps_per_s"] / wanted
         shape = run.num_env_runners, run.num_replay_shards, run.updates_per_call
         return math.floor(20 * min(1, held)), *(-n for n in (*shape, run.fragment_length))
 
@@ -435,6 +431,18 @@ def simulate(
     return found
 
 
+def show(title: str, columns: dict[str, dict[str, Any]]) -> None:
+    """Prints a table, a row for each key of its columns."""
+    print(f"\n{title}\n{'':<44}" + "".join(f"{name:>15}" for name in columns))
+    for key in next(iter(columns.values())):
+        values = [column[key] for column in columns.values()]
+        cells = [
+            f"{value:,.{0 if value >= 1_000 else 3}f}" if isinstance(value, float) else str(value)
+            for value in values
+        ]
+        print(f"{key:<44}" + "".join(f"{cell:>15}" for cell in cells), flush=True)
+
+
 def main() -> None:
     """Measures, predicts, simulates, prints."""
     parser = argparse.ArgumentParser(
@@ -447,58 +455,50 @@ def main() -> None:
     add("--updates-per-s", type=float, default=2_000, help=what)
     add("--json", action="store_true", help="end with one JSON object")
     arguments = parser.parse_args()
+    rate, updates_per_s = arguments.steps_per_s, arguments.updates_per_s
 
     where = machine() | {"ray": ray.__version__}
     print(", ".join(f"{name} {value}" for name, value in where.items()))
     cluster.connect(num_cpus=16)
     costs, actors = measure(arguments.seconds / 2)
-    print(f"\nmedians of {REPETITIONS}; CPU is that of whole processes\n{'cost':<28}  number of")
+    print(f"\nCosts: medians of {REPETITIONS}; CPU is that of whole processes")
     for name, line in costs.items():
-        unit, scale = ("kB", 1e-3) if name.endswith("bytes") else ("ms", 1e3)
+        unit, scale = ("kB", 1e-3) if "bytes" in name else ("ms", 1e3)
         points = zip(line.numbers, line.costs, strict=True)
-        print(
-            f"{name:<28}", *(f"{number:5} {cost * scale:10.3f} {unit}" for number, cost in points)
-        )
+        print(f"{name:<30}", *(f"{n:6} {cost * scale:10.3f} {unit}" for n, cost in points))
 
-    print(
-        f"\npredicted; ASSUMED: a runner takes {arguments.steps_per_s:g} steps/s, a learner makes "
-        f"{arguments.updates_per_s:g} updates/s of 32\n{'':<22}runners shards learners a call "
-        "fragment | updates/s  steps/s, and each part alone:\n"
-        f"{'':<74}runners    ahead   shards   driver  learner |  MB/s: fragments  batches"
-    )
-    assumed = costs, arguments.steps_per_s, 1 / arguments.updates_per_s / 32
-    fed = arguments.updates_per_s / 0.25  # steps a second
-    some = [math.ceil(share * fed / arguments.steps_per_s) for share in (0.5, 0.75, 1, 1.25, 1.5)]
+    assumed, wanted = (costs, rate, 1 / updates_per_s / 32), updates_per_s * 4  # steps a second
+    some = [math.ceil(share * wanted / rate) for share in (0.5, 0.75, 1, 1.25, 1.5)]
     # As many transitions a step as by default, in minibatches that 32 learners share.
     large = dict(num_learners=32, batch_size=32 * 32, updates_per_step=0.25 / 32)
     runs = {
         "a runner": options_of(1),
         "16 runners": options_of(16),
-        "a learner fed": best(some, fed, assumed),
-        "1000 runners": best([1_000], 1_000 * arguments.steps_per_s, assumed, **large),
+        "a learner fed": best(some, wanted, assumed),
+        "1000 runners": best([1_000], 1_000 * rate, assumed, **large),
     }
-    names = ("num_env_runners", "num_replay_shards", "num_learners")
-    names += ("updates_per_call", "fragment_length")
-    predictions = {}
-    for name, options in runs.items():
-        held = predict(options, *assumed)
-        shape = {key: getattr(options, key) for key in names}
-        predictions[name] = shape | held
-        print(f"{name:<22}" + "{:7} {:6} {:8} {:6} {:8} |".format(*shape.values()), end="")
-        print(f" {held['updates_per_s']:9.0f} {held['steps_per_s']:8.0f}", end="")
-        print("".join(f" {bound:8.0f}" for bound in held["bounds"].values()), end=" |")
-        traffic = held["fragment_bytes_per_s"] / 1e6, held["batch_bytes_per_s"] / 1e6
-        print("{:16.1f} {:8.0f}".format(*traffic), held["limited_by"])
+    names = ("num_env_runners", "num_replay_shards", "num_learners", "batch_size")
+    names += ("updates_per_step", "updates_per_call", "fragment_length")
+    predictions = {
+        name: {key: getattr(options, key) for key in names} | predict(options, *assumed)
+        for name, options in runs.items()
+    }
+    title = f"Predicted; ASSUMED: {rate:g} steps/s a runner, {updates_per_s:g} updates/s a learner"
+    show(title, predictions)
 
-    simulation = simulate(costs, actors, arguments.steps_per_s, arguments.seconds)
+    simulation = simulate(costs, actors, rate, arguments.seconds)
     ray.shutdown()
-    ratios = {}
-    print(f"\n{'simulated':<26} {'':<14} predicted  measured  ratio")
-    for name, both in simulation.items():
-        for key, measured in both["measured"].items():
-            predicted = both["predicted"][key]
-            ratio = ratios[f"{name}/{key}"] = measured / predicted
-            print(f"{name:<26} {key:<14} {predicted:9.2f} {measured:9.2f} {ratio:6.2f}")
+    pairs = {
+        f"{name}/{key}": (both["predicted"][key], measured)
+        for name, both in simulation.items()
+        for key, measured in both["measured"].items()
+    }
+    ratios = {name: measured / predicted for name, (predicted, measured) in pairs.items()}
+    columns = {
+        word: {n: pair[i] for n, pair in pairs.items()}
+        for i, word in enumerate(("predicted", "measured"))
+    }
+    show(f"Simulated, {arguments.seconds:g} s each", columns | {"ratio": ratios})
     if arguments.json:
         measured_costs = {name: asdict(line) for name, line in costs.items()}
         report = {"machine": where, "costs": measured_costs, "predictions": predictions}

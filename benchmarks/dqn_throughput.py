@@ -2,9 +2,9 @@
 
 Who is measured, and on what, stands in `benchmarks.dqn_contenders`. Each is a process of its own,
 once with one thread and once with two. They are warmed up one after another, then work in turns,
-all others waiting, for `--rounds` rounds of `--seconds`; a contender counts by its better number of
-threads, the median over the rounds. Memory is the proportional share (PSS) of all processes of a
-contender, Ray's included, at the end.
+all processes of the others stopped, for `--rounds` rounds of `--seconds`; a contender counts by its
+better number of threads, the median over the rounds. Memory is the proportional share (PSS) of all
+processes of a contender, Ray's included, at the end.
 
     make bench-dqn ARGS="--json"
 """
@@ -12,9 +12,11 @@ contender, Ray's included, at the end.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import platform
+import signal
 import statistics
 import subprocess
 import sys
@@ -30,6 +32,7 @@ MAIN = ("plain_loop", "rllib_dqn", "sb3_dqn", "arcadia", "arcadia_actors")
 VARIANTS = ("compile", "channels_last", "bf16")
 ACTING = ("bare_acting", "arcadia_acting")
 PEERS = ("plain_loop", "rllib_dqn", "sb3_dqn")
+_SETTLE_S = 1.0  # for Ray, after it was stopped
 GOALS = {"plain_loop": 1.1, "rllib_dqn": 3.0, "sb3_dqn": 2.5, "acting": 0.9}
 
 
@@ -49,18 +52,33 @@ class Child:
         """Starts it, and waits until it is warm."""
         command = [sys.executable, "-m", "benchmarks.dqn_contenders", name]
         command += ["--threads", str(threads), "--warm-up-s", str(warm_up_s)]
+        # Not OMP_NUM_THREADS: Ray hands it down to actors, which have a thread each without it.
+        environment = {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"}
+        environment["RAY_LOG_TO_DRIVER"] = "0"
         process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
-            env=os.environ | {"OMP_NUM_THREADS": str(threads), "RAY_LOG_TO_DRIVER": "0"},
+            env=environment,
         )
         child = cls(name, threads, process)
         if not child.answer().get("ready"):
             raise RuntimeError(f"{name}: did not become ready")
+        child.signal(signal.SIGSTOP)
         return child
+
+    def signal(self, number: int) -> None:
+        """Sends a signal to all its processes, Ray's among them."""
+        for process in self.processes():
+            with contextlib.suppress(psutil.Error):
+                process.send_signal(number)
+
+    def processes(self) -> list[psutil.Process]:
+        """It, and all that it started."""
+        me = psutil.Process(self.process.pid)
+        return [me, *me.children(recursive=True)]
 
     def answer(self) -> dict[str, Any]:
         """The next line that it says."""
@@ -76,16 +94,18 @@ class Child:
     def work(self, seconds: float) -> None:
         """Has it work alone."""
         assert self.process.stdin is not None
+        self.signal(signal.SIGCONT)
+        time.sleep(_SETTLE_S)
         print(seconds, file=self.process.stdin, flush=True)
         told = self.answer()
+        self.signal(signal.SIGSTOP)
         self.steps_per_s.append(told["steps"] / told["seconds"])
         self.updates_per_s.append(told["updates"] / told["seconds"])
 
     def weigh(self) -> None:
         """Takes the memory of all its processes."""
-        me = psutil.Process(self.process.pid)
         total = 0
-        for process in [me, *me.children(recursive=True)]:
+        for process in self.processes():
             try:
                 total += process.memory_full_info().pss
             except psutil.Error:  # it ended meanwhile
@@ -95,6 +115,7 @@ class Child:
     def end(self) -> None:
         """Ends it."""
         assert self.process.stdin is not None
+        self.signal(signal.SIGCONT)
         self.process.stdin.close()
         try:
             self.process.wait(30)

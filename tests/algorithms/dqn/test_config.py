@@ -98,7 +98,7 @@ class StepCallbacks(RLlibCallback):
         (lambda c: setattr(c, "train_batch_size", 8), "use batch_size"),
         (lambda c: setattr(c, "grad_clip", 8.0), "use max_gradient_norm"),
         (lambda c: c.training(gamma=2.0), "gamma 2.0"),
-        (lambda c: c.env_runners(rollout_fragment_length=0), "rollout_fragment_length 0"),
+        (lambda c: c.env_runners(rollout_fragment_length=0), "rollout_fragment_length"),
         (lambda c: c.env_runners(observation_filter="MeanStdFilter"), "observation_filter"),
         (lambda c: c.env_runners(compress_observations=True), "use replay_compression"),
         (lambda c: c.rl_module(model_config={"fcnet_hiddens": [8]}), "model_config: .*hidden_size"),

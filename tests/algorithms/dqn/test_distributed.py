@@ -142,6 +142,7 @@ def test_learners_stay_equal_and_runners_get_their_network(algo: DQN):
         np.testing.assert_array_equal(value, sent[name], name)
 
 
+@pytest.mark.slow
 def test_ratio_of_updates_to_steps_holds_over_any_stretch(algo: DQN):
     """Within 5 % of 10,000 steps' worth, and no more is under way than that."""
     loop = loop_of(algo)
@@ -240,6 +241,7 @@ def test_what_a_learner_raises_ends_the_run_as_what_it_is(algo: DQN, tmp_path):
     algo.train()
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_with_another_number_of_everything(algo: DQN, tmp_path):
     algo.train()
     path = algo.save_to_path(tmp_path / "saved")

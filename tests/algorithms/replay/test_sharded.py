@@ -101,7 +101,7 @@ def test_shares_follow_the_mass_of_the_shards_and_priorities_find_their_way():
     replay.stop()
 
 
-@pytest.mark.parametrize("new", [2, 3])
+@pytest.mark.parametrize("new", [2, pytest.param(3, marks=pytest.mark.slow)])
 def test_a_save_is_taken_up_by_as_many_shards_or_others(tmp_path, new: int):
     old = make(2, PRIORITIZED)
     for i in range(2):
