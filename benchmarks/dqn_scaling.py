@@ -54,9 +54,10 @@ REPETITIONS = 40
 NUM_TICKS = 400  # that throttled runners send again and again; no game of Pong ends that soon
 STEPS_A_RUN = 1_000
 SIZES = ((4, 1), (16, 2))  # runners and shards simulated
-SIMULATED_RATIO = 1 / 16  # of updates to steps: a quarter of the usual, so that two cores suffice
+SIMULATED_RATIO = 1 / 32  # of updates to steps: an eighth of the usual, so that two cores suffice
 REGIMES = {"runners": 0.25, "learner": 2.0}  # seconds of the updates over those of the steps
 MANY_SHARDS, MANY_UPDATES = (1, 2, 3, 4, 6, 8, 12, 16, 32, 64), (2, 4, 8, 16, 32)  # tried, a call
+MODELLED = ("steps_per_s", "updates_per_s", "driver_cores", "shard_cores")
 PLAYED: Any = dict(game="pong", num_envs_per_env_runner=NUM_ENVS, double=False, dueling=False)
 REPLAY: Any = dict(capacity=20_000, frame_shape=(84, 84), n_step=3, priority_exponent=None)
 
@@ -264,7 +265,9 @@ def run(options: DQNOptions, actors: tuple[Any, ...], seconds: float) -> dict[st
     pids = [pid for _, pid in ray.get([shard.place.remote() for shard in replay.shards])]
 
     def state() -> np.ndarray:
-        used_s = cpu_s(0), sum(map(cpu_s, pids))
+        with open("/proc/stat") as file:
+            idle_s = sum(map(int, file.readline().split()[4:6])) / os.sysconf("SC_CLK_TCK")
+        used_s = cpu_s(0), sum(map(cpu_s, pids)), idle_s
         return np.array([time.perf_counter(), loop.num_env_steps, loop.num_updates, *used_s])
 
     loop.run(2 * STEPS_A_RUN)  # learning has begun
@@ -274,7 +277,7 @@ def run(options: DQNOptions, actors: tuple[Any, ...], seconds: float) -> dict[st
     elapsed_s, *past = (state() - before).tolist()
     loop.settle()
     loop.stop()
-    names = ("steps_per_s", "updates_per_s", "driver_cores", "shard_cores")
+    names = ("steps_per_s", "updates_per_s", "driver_cores", "shard_cores", "idle_cores")
     return {name: value / elapsed_s for name, value in zip(names, past, strict=True)}
 
 
@@ -419,7 +422,8 @@ def simulate(
     set_up(list(actors[:-1]), steps_per_s=steps_per_s, stores=True)
     for num_runners, num_shards in SIZES:
         named: Any = dict(num_replay_shards=num_shards, updates_per_step=SIMULATED_RATIO)
-        options = options_of(num_runners, learning_starts=1_000, **named)
+        named |= dict(rollout_fragment_length=8, learning_starts=1_000)
+        options = options_of(num_runners, **named)
         for regime, share in REGIMES.items():
             update_s = share / (num_runners * steps_per_s * SIMULATED_RATIO)
             set_up([actors[-1]], update_s=update_s)
@@ -488,17 +492,17 @@ def main() -> None:
 
     simulation = simulate(costs, actors, rate, arguments.seconds)
     ray.shutdown()
-    pairs = {
-        f"{name}/{key}": (both["predicted"][key], measured)
-        for name, both in simulation.items()
-        for key, measured in both["measured"].items()
+    columns: dict[str, dict[str, float]] = {
+        word: {
+            f"{run}/{key}": both[word][key] for run, both in simulation.items() for key in MODELLED
+        }
+        for word in ("predicted", "measured")
     }
-    ratios = {name: measured / predicted for name, (predicted, measured) in pairs.items()}
-    columns = {
-        word: {n: pair[i] for n, pair in pairs.items()}
-        for i, word in enumerate(("predicted", "measured"))
-    }
+    predicted, measured = columns.values()
+    ratios = {name: value / predicted[name] for name, value in measured.items()}
     show(f"Simulated, {arguments.seconds:g} s each", columns | {"ratio": ratios})
+    idle = {name: both["measured"]["idle_cores"] for name, both in simulation.items()}
+    show("Idle cores meanwhile; where there is none, the machine was the limit", {"": idle})
     if arguments.json:
         measured_costs = {name: asdict(line) for name, line in costs.items()}
         report = {"machine": where, "costs": measured_costs, "predictions": predictions}
