@@ -52,11 +52,11 @@ STEPS, ROWS = (16, 64, 512), (8, 64, 512)  # of fragments and batches that are m
 RUNNERS, SHARDS = (16, 1_000), (1, 4)  # that the driver looks after, and draws a batch from
 REPETITIONS = 40
 NUM_TICKS = 400  # that throttled runners send again and again; no game of Pong ends that soon
-STEPS_A_RUN = 1_000
+STEPS_A_RUN = 1_000  # of the loop
 SIZES = ((4, 1), (16, 2))  # runners and shards simulated
 SIMULATED_RATIO = 1 / 32  # of updates to steps: an eighth of the usual, so that two cores suffice
 REGIMES = {"runners": 0.25, "learner": 2.0}  # seconds of the updates over those of the steps
-MANY_SHARDS, MANY_UPDATES = (1, 2, 3, 4, 6, 8, 12, 16, 32, 64), (2, 4, 8, 16, 32)  # tried, a call
+MANY_SHARDS, MANY_UPDATES = (1, 2, 3, 4, 6, 8, 12, 16, 32, 64), (2, 4, 8, 16, 32)  # a call; tried
 MODELLED = ("steps_per_s", "updates_per_s", "driver_cores", "shard_cores")
 PLAYED: Any = dict(game="pong", num_envs_per_env_runner=NUM_ENVS, double=False, dueling=False)
 REPLAY: Any = dict(capacity=20_000, frame_shape=(84, 84), n_step=3, priority_exponent=None)
@@ -228,16 +228,18 @@ def shard_costs(played: dict[int, list[Fragment]], kind: str, reader: Any) -> di
             ray.get(status)  # as the driver does, which never gets the batch
             return batch
 
+        def fetch(learner: Any, refs: list[ray.ObjectRef]) -> None:
+            learner.learn(*ray.get(refs), num_minibatches=0)
+
         batch = ray.get(draw())
         told = int(batch.origin[0]), batch.id, np.ones(num_rows)
         draw_s, draw_cpu = median_s(draw, pid)
         tell_s, tell_cpu = median_s(lambda: ray.get(shard.update_priorities.remote(*told)), pid)
-        learn = lambda learner, refs: learner.learn(*ray.get(refs), num_minibatches=0)  # noqa: E731
         return {
             f"{kind}_draw_s": draw_s,
             f"{kind}_inside_s": inside_s(shard, lambda s, n: s.sample(n), lambda: num_rows),
             f"{kind}_cpu_s": draw_cpu,
-            f"{kind}_fetch_s": inside_s(reader, learn, lambda: [draw()]),
+            f"{kind}_fetch_s": inside_s(reader, fetch, lambda: [draw()]),
             f"{kind}_bytes": sum(getattr(batch, field.name).nbytes for field in fields(Batch)),
             f"{kind}_priorities_s": tell_s,
             f"{kind}_priorities_cpu_s": tell_cpu,
