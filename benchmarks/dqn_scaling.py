@@ -54,7 +54,7 @@ REPETITIONS = 40
 NUM_TICKS = 400  # that throttled runners send again and again; no game of Pong ends that soon
 STEPS_A_RUN = 1_000  # of the loop
 SIZES = ((4, 1), (16, 2))  # runners and shards simulated
-SIMULATED_RATIO = 1 / 32  # of updates to steps: an eighth of the usual, so that two cores suffice
+SIMULATED_RATIO = 1 / 64  # of updates to steps: far below the usual, so that two cores suffice
 REGIMES = {"runners": 0.25, "learner": 2.0}  # seconds of the updates over those of the steps
 MANY_SHARDS, MANY_UPDATES = (1, 2, 3, 4, 6, 8, 12, 16, 32, 64), (2, 4, 8, 16, 32)  # a call; tried
 MODELLED = ("steps_per_s", "updates_per_s", "driver_cores", "shard_cores")
@@ -371,11 +371,12 @@ def predict(
     driver_s = costs["report_cpu_s"].at(options.num_env_runners) / steps
     driver_s += calls * costs["update_cpu_s"].at(options.num_learners * asked)
     driver_s += broadcasts * costs["weights_cpu_s"].at(1)
-    push_s = steps / steps_per_s + costs["weights_load_s"].at(1)
+    call_s = costs["call_s"].at(1)  # also what an actor needs from one call to the next
+    push_s = steps / steps_per_s + costs["weights_load_s"].at(1) + call_s
     push_s += costs["fragment_encode_s"].at(steps) + costs["fragment_put_add_s"].at(steps)
-    learn_s = rows * row_s + costs[f"{kind}_fetch_s"].at(rows)
+    learn_s = rows * row_s + costs[f"{kind}_fetch_s"].at(rows) + call_s
     # Steps are ahead until their updates are made; those of less than a call wait for others.
-    ahead_s = push_s + costs[f"{kind}_draw_s"].at(share) + learn_s + 3 * costs["call_s"].at(1)
+    ahead_s = push_s + costs[f"{kind}_draw_s"].at(share) + learn_s + 3 * call_s
     waiting = (options.updates_per_call - 1) / 2 / ratio + steps / 2
     bounds = {
         "runners": all_steps / push_s,
@@ -455,7 +456,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("--seconds", type=float, default=10, help="of each simulation (default: 10)")
+    add("--seconds", type=float, default=8, help="of each simulation (default: 8)")
     add("--steps-per-s", type=float, default=200, help="ASSUMED of a runner (default: 200)")
     what = "ASSUMED of a learner with minibatches of 32, as of an H100 (default: 2000)"
     add("--updates-per-s", type=float, default=2_000, help=what)
