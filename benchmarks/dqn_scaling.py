@@ -20,11 +20,10 @@ import json
 import math
 import os
 import statistics
-import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields, replace
-from itertools import cycle, islice, product
+from collections.abc import Callable
+from dataclasses import asdict, fields
+from itertools import cycle, islice
 from types import SimpleNamespace
 from typing import Any
 
@@ -39,26 +38,32 @@ import ray
 from algorithms.dqn import DQNConfig, DQNOptions
 from algorithms.dqn.distributed import Distributed
 from algorithms.dqn.learners import LearnerActors, is_whole
-from algorithms.dqn.options import MAX_STEPS_AHEAD
 from algorithms.dqn.runner import DQNRunner
 from algorithms.dqn.runner_actors import RunnerActors
 from algorithms.replay import Batch, Fragment
 from algorithms.replay.shard import ReplayShard
 from algorithms.replay.sharded import ShardedReplay
+from benchmarks.actor_costs import REPETITIONS, cpu_s, inside_s, make, median_s, set_up
+from benchmarks.dqn_scaling_model import (
+    NUM_ENVS,
+    PLAYED,
+    Line,
+    best,
+    lines,
+    options_of,
+    predict,
+    show,
+)
 from benchmarks.replay import machine
 
-NUM_ENVS = 8
 STEPS, ROWS = (16, 64, 512), (8, 64, 512)  # of fragments and batches that are measured
 RUNNERS, SHARDS = (16, 1_000), (1, 4)  # that the driver looks after, and draws a batch from
-REPETITIONS = 40
 NUM_TICKS = 400  # that throttled runners send again and again; no game of Pong ends that soon
 STEPS_A_RUN = 1_000  # of the loop
 SIZES = ((4, 1), (16, 2))  # runners and shards simulated
 SIMULATED_RATIO = 1 / 64  # of updates to steps: far below the usual, so that two cores suffice
 REGIMES = {"runners": 0.25, "learner": 2.0}  # seconds of the updates over those of the steps
-MANY_SHARDS, MANY_UPDATES = (1, 2, 3, 4, 6, 8, 12, 16, 32, 64), (2, 4, 8, 16, 32)  # a call; tried
 MODELLED = ("steps_per_s", "updates_per_s", "driver_cores", "shard_cores")
-PLAYED: Any = dict(game="pong", num_envs_per_env_runner=NUM_ENVS, double=False, dueling=False)
 REPLAY: Any = dict(capacity=20_000, frame_shape=(84, 84), n_step=3, priority_exponent=None)
 
 
@@ -73,8 +78,6 @@ class ThrottledRunner:
     steps_per_s, stores = math.inf, False
 
     def __init__(self, number: int, ticks: list[Fragment]) -> None:
-        # An annotation is all that is taken from there, which would bring RLlib and torch along.
-        sys.modules["algorithms.dqn.episodes"] = SimpleNamespace(Episode=None)  # type: ignore
         from algorithms.dqn import pushing
 
         self._pushing, self._ticks, self._num_sent = pushing, cycle(ticks), 0
@@ -117,9 +120,9 @@ class ThrottledLearner:
         error = np.zeros(len(batch), np.float32)
         return SimpleNamespace(metrics={"loss": 0.0}, origin=batch.origin, id=batch.id, error=error)
 
-    def weights(self) -> dict[str, np.ndarray]:
+    def weights(self) -> tuple[dict[str, np.ndarray], int]:
         """As many bytes as the network's."""
-        return {"network": self._weights}
+        return {"network": self._weights}, self.num_updates
 
     def get_state(self) -> dict[str, Any]:
         """As many bytes as two networks and Adam's averages."""
@@ -128,73 +131,6 @@ class ThrottledLearner:
     def apply(self, function: Callable[..., Any]) -> Any:
         """As RLlib's actors."""
         return function(self)
-
-
-@dataclass(frozen=True)
-class Line:
-    """A cost in s or bytes, measured at some numbers of steps, rows, runners or shards."""
-
-    numbers: tuple[int, ...]
-    costs: tuple[float, ...]
-
-    def at(self, number: float) -> float:
-        """The cost of so many: on straight lines between what was measured, the last of which
-        goes on."""
-        (low, high), (first, last) = self.numbers[-2:], self.costs[-2:]
-        beyond = max(0.0, number - high) * max(0.0, last - first) / (high - low)
-        return float(np.interp(number, self.numbers, self.costs)) + beyond
-
-
-def lines(numbers: tuple[int, ...], measure: Callable[[int], dict[str, float]]) -> dict[str, Line]:
-    """What `measure` gives at some numbers, by name."""
-    found = [measure(number) for number in numbers]
-    return {name: Line(numbers, tuple(costs[name] for costs in found)) for name in found[0]}
-
-
-def cpu_s(pid: int) -> float:
-    """CPU seconds of a process, by Linux's clock of all its threads; 0: this one."""
-    return time.clock_gettime(~pid << 3 | 2)
-
-
-def median_s(action: Callable[[], Any], pid: int = 0) -> tuple[float, float]:
-    """Seconds that an action takes, and CPU seconds that it takes a process, Ray's included."""
-    samples = []
-    for _ in range(REPETITIONS + 3):
-        cpu, began = cpu_s(pid), time.perf_counter()
-        action()
-        samples.append((time.perf_counter() - began, cpu_s(pid) - cpu))
-    walls, cpus = zip(*samples[3:], strict=True)  # warm
-    return statistics.median(walls), statistics.median(cpus)
-
-
-def inside_s(actor: Any, action: Callable[[Any, Any], Any], argument: Callable[[], Any]) -> float:
-    """Seconds that an action on an actor takes inside it; the argument is made for each."""
-
-    def call(self: Any, value: Any) -> float:
-        began = time.perf_counter()
-        action(self, value)
-        return time.perf_counter() - began
-
-    calls = (actor.__ray_call__.remote(call, argument()) for _ in range(REPETITIONS + 3))
-    samples: list[Any] = [ray.get(ref) for ref in calls]
-    return statistics.median(samples[3:])
-
-
-def make(cls: Any, *arguments: Any, **named: Any) -> Any:
-    """An actor that takes next to nothing of the cluster, once it is there."""
-    actor = ray.remote(num_cpus=0.01)(cls).remote(*arguments, **named)
-    ray.get(actor.__ray_ready__.remote())
-    return actor
-
-
-def set_up(actors: list[Any], **values: Any) -> None:
-    """Sets attributes of actors."""
-    ray.get([actor.__ray_call__.remote(lambda self: vars(self).update(values)) for actor in actors])
-
-
-def options_of(num_runners: int, **options: Any) -> DQNOptions:
-    """Options of a run with so many runners and, unless it is said, a learner."""
-    return DQNOptions(**(PLAYED | dict(num_env_runners=num_runners, num_learners=1) | options))
 
 
 def play(runner: DQNRunner, num_steps: int) -> tuple[Fragment, float]:
@@ -214,10 +150,9 @@ def shard_costs(played: dict[int, list[Fragment]], kind: str, reader: Any) -> di
 
     def fragments(num_steps: int) -> dict[str, float]:
         turn = cycle(played[num_steps])
-        add_s, add_cpu = median_s(lambda: ray.get(shard.add.remote(ray.put(next(turn)))), pid)
+        add_s, add_cpu = median_s(lambda: ray.get(shard.add.remote(next(turn))), pid)
         return {
-            "fragment_put_add_s": add_s,
-            "fragment_value_add_s": median_s(lambda: ray.get(shard.add.remote(next(turn))))[0],
+            "fragment_add_s": add_s,
             "fragment_inside_s": inside_s(shard, lambda s, f: s.add(f), lambda: next(turn)),
             "fragment_cpu_s": add_cpu,
         }
@@ -321,17 +256,21 @@ def measure(seconds: float) -> tuple[dict[str, Line], tuple[Any, ...]]:
 
     costs = lines(STEPS, encode)
     network = config.build_learner(spaces=runner.get_spaces())
-    weights = network.weights()
+    weights, _ = network.weights()
     weights_bytes = sum(value.nbytes for value in weights.values())
     learner, player = make(ThrottledLearner, weights_bytes), make(DQNRunner, config=config)
     sent = {"rl_module": ray.put(weights)}
     for kind in ("prioritized", "uniform"):
         costs |= shard_costs(played, kind, learner)
+
+    def sign() -> ray.ObjectRef:
+        return learner.weights.options(num_returns=2).remote()[1]
+
     once = {
         "weights_bytes": weights_bytes,
         "weights_give_s": median_s(network.weights)[0],
         "weights_load_s": inside_s(player, lambda r, state: r.set_state(state), lambda: sent),
-        "weights_cpu_s": median_s(lambda: is_whole(learner.weights.remote()))[1],
+        "weights_cpu_s": median_s(lambda: is_whole(sign()))[1],
         "call_s": median_s(lambda: ray.get(learner.__ray_ready__.remote()))[0],
     }
     ray.kill(player)
@@ -339,81 +278,6 @@ def measure(seconds: float) -> tuple[dict[str, Line], tuple[Any, ...]]:
     runners = (make(ThrottledRunner, i + 1, ticks) for i in range(SIZES[-1][0]))
     actors = (*runners, learner)
     return costs | driver_costs(actors, seconds), actors
-
-
-def predict(
-    options: DQNOptions, costs: dict[str, Line], steps_per_s: float, row_s: float
-) -> dict[str, Any]:
-    """What a run holds.
-
-    Args:
-        options: Of the run, with actors that learn.
-        costs: As measured.
-        steps_per_s: Of a runner that does nothing but play.
-        row_s: Seconds that a learner takes for each transition.
-
-    Returns:
-        Rates, what limits them, cores used, bytes that travel, and the steps a second that each
-        part would hold by itself.
-    """
-    kind = "prioritized" if options.prioritized else "uniform"
-    num_shards, ratio = options.num_replay_shards, options.updates_per_step
-    steps = options.fragment_length * options.num_envs_per_env_runner
-    all_steps = options.num_env_runners * steps
-    rows = options.updates_per_call * options.batch_size / options.num_learners  # of one, in a call
-    asked = num_shards * (1 - (1 - 1 / num_shards) ** rows)  # shards that give it some
-    share = rows / asked
-    calls, broadcasts = ratio / options.updates_per_call, ratio / options.weights_period  # a step
-    samples = calls * options.num_learners * asked
-    sample_s = costs[f"{kind}_cpu_s"].at(share)
-    sample_s += options.prioritized * costs[f"{kind}_priorities_cpu_s"].at(share)
-    shard_s = costs["fragment_cpu_s"].at(steps) / steps + samples * sample_s
-    driver_s = costs["report_cpu_s"].at(options.num_env_runners) / steps
-    driver_s += calls * costs["update_cpu_s"].at(options.num_learners * asked)
-    driver_s += broadcasts * costs["weights_cpu_s"].at(1)
-    call_s = costs["call_s"].at(1)  # also what an actor needs from one call to the next
-    push_s = steps / steps_per_s + costs["weights_load_s"].at(1) + call_s
-    push_s += costs["fragment_encode_s"].at(steps) + costs["fragment_put_add_s"].at(steps)
-    learn_s = rows * row_s + costs[f"{kind}_fetch_s"].at(rows) + call_s
-    # Steps are ahead until their updates are made; those of less than a call wait for others.
-    ahead_s = push_s + costs[f"{kind}_draw_s"].at(share) + learn_s + 3 * call_s
-    waiting = (options.updates_per_call - 1) / 2 / ratio + steps / 2
-    bounds = {
-        "runners": all_steps / push_s,
-        "steps ahead": (max(MAX_STEPS_AHEAD, all_steps) - waiting) / ahead_s,
-        "shards": num_shards / shard_s,
-        "driver": 1 / driver_s,
-        "learner": 1 / (calls * learn_s + broadcasts * costs["weights_give_s"].at(1)),
-    }
-    held = min(bounds.values())
-    return {
-        "steps_per_s": held,
-        "updates_per_s": held * ratio,
-        "limited_by": min(bounds, key=lambda name: bounds[name]),
-        "driver_cores": held * driver_s,
-        "shard_cores": held * shard_s,
-        "fragment_bytes_per_s": held * costs["fragment_bytes"].at(steps) / steps,
-        "batch_bytes_per_s": held * samples * costs[f"{kind}_bytes"].at(share),
-        **{f"steps_per_s that {name} would hold": bound for name, bound in bounds.items()},
-    }
-
-
-def best(
-    num_runners: Sequence[int], wanted: float, assumed: tuple[Any, ...], **options: Any
-) -> DQNOptions:
-    """The smallest run that holds nearly the steps a second that are wanted, or what is nearest."""
-    runs = [
-        options_of(runners, num_replay_shards=shards, updates_per_call=calls, **options)
-        for runners, shards, calls in product(num_runners, MANY_SHARDS, MANY_UPDATES)
-    ]
-    runs = [replace(run, rollout_fragment_length=n) for run, n in product(runs, (None, 8, 64))]
-
-    def worth(run: DQNOptions) -> tuple[int, ...]:
-        held = predict(run, *assumed)["steps_per_s"] / wanted
-        shape = run.num_env_runners, run.num_replay_shards, run.updates_per_call
-        return math.floor(20 * min(1, held)), *(-n for n in (*shape, run.fragment_length))
-
-    return max(runs, key=worth)
 
 
 def simulate(
@@ -436,18 +300,6 @@ def simulate(
                 "measured": run(options, actors, seconds),
             }
     return found
-
-
-def show(title: str, columns: dict[str, dict[str, Any]]) -> None:
-    """Prints a table, a row for each key of its columns."""
-    print(f"\n{title}\n{'':<44}" + "".join(f"{name:>15}" for name in columns))
-    for key in next(iter(columns.values())):
-        values = [column[key] for column in columns.values()]
-        cells = [
-            f"{value:,.{0 if value >= 1_000 else 3}f}" if isinstance(value, float) else str(value)
-            for value in values
-        ]
-        print(f"{key:<44}" + "".join(f"{cell:>15}" for cell in cells), flush=True)
 
 
 def main() -> None:

@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 import ray
 from pyarrow.fs import FileSystem, LocalFileSystem, copy_files
-from ray.exceptions import RayError
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.core import DEFAULT_MODULE_ID
@@ -35,7 +34,7 @@ from algorithms.dqn.learners import LearnerActors, LocalLearner
 from algorithms.dqn.one_process import OneProcess
 from algorithms.dqn.policy import check_game, read_policy, write_policy
 from algorithms.dqn.runner import DQNRunner
-from algorithms.dqn.runner_actors import RunnerActors
+from algorithms.dqn.runner_actors import RunnerActors, play_again_where_actors_die
 from algorithms.replay import FrameReplay, PrioritizedReplay
 from algorithms.replay.reshard import reshard
 from algorithms.replay.shard import make_replay
@@ -203,16 +202,11 @@ class DQN(Algorithm):
         """Plays evaluation episodes; see RLlib's `evaluate`. Actors that die over it are replaced,
         and it is played again."""
         self.loop.settle()  # so that its scores, and a checkpoint kept for them, are of one step
-        try:
-            result = super().evaluate(*args, **kwargs)
-        except RayError as error:
-            group, number = self.eval_env_runner_group, self.config.evaluation_num_env_runners
-            if group is None or not number:
-                raise
-            logger.warning("What evaluates died (%s): it is played again by another", error)
-            group.reset([])
-            group.add_workers(number)
-            result = super().evaluate(*args, **kwargs)
+        result = play_again_where_actors_die(
+            lambda: super(DQN, self).evaluate(*args, **kwargs),
+            self.eval_env_runner_group,
+            self.config.evaluation_num_env_runners or 0,
+        )
         scores = result[ENV_RUNNER_RESULTS]
         self._evaluation = {name: float(scores[name]) for name in SCORES}
         self._has_evaluated = True
@@ -271,7 +265,8 @@ class DQN(Algorithm):
     def _write_policy(self, folder: Path) -> None:
         module = self.runner.module
         if isinstance(self.loop, Distributed):  # its own copy, which nothing acts with
-            module.set_state(ray.get(self.loop.learners.weights()))
+            network, _ = self.loop.learners.weights()
+            module.set_state(ray.get(network))
         write_policy(
             folder,
             module.online,

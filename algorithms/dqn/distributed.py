@@ -64,7 +64,7 @@ class Distributed:
         self._drawn: deque[Draw] = deque()
         self._weights: ray.ObjectRef | None = None
         self._weights_version = 0
-        self._next_weights: ray.ObjectRef | None = None
+        self._next_weights: tuple[ray.ObjectRef, ray.ObjectRef] | None = None
         self._weights_at = 0
         self._states: ray.ObjectRef | None = None
         self._next_max_q: ray.ObjectRef | None = None
@@ -72,6 +72,7 @@ class Distributed:
         self._metrics: list[Any] = []
         self._learned: list[dict[str, float]] = []
         self._episodes: list[Episode] = []
+        self._runner_states: list[dict[str, Any] | None] | None = None  # as long as nothing goes on
         runners.connect(replay.shards, options.num_streams)
         self._broadcast()
 
@@ -89,6 +90,7 @@ class Distributed:
             Metrics of each call of the learners, and the episodes that ended.
         """
         until = self.num_env_steps + num_steps
+        self._runner_states = None
         for runner in self._runners.all:
             runner.wants_metrics = True
         while self.num_env_steps < until:
@@ -134,7 +136,7 @@ class Distributed:
                 if len(runner.calls) > num_calls or runner.starting is not None:
                     continue
                 weights = None
-                if runner.weights_version < self._weights_version:
+                if self._weights is not None and runner.weights_version < self._weights_version:
                     weights, runner.weights_version = self._weights, self._weights_version
                 self._runners.ask(runner, steps, step=self.num_env_steps, weights=weights)
                 ahead += steps
@@ -169,11 +171,12 @@ class Distributed:
     def _broadcast(self) -> None:
         """Sends the network out when it is time; one at a time."""
         if self._next_weights is not None:
-            ready, _ = ray.wait([self._next_weights], timeout=0, fetch_local=False)
+            network, num_updates = self._next_weights
+            ready, _ = ray.wait([num_updates], timeout=0)
             if ready:
-                asked, self._next_weights = self._next_weights, None
-                if is_whole(asked):  # else its learner died; the next one will be asked
-                    self._weights = asked
+                self._next_weights = None
+                if is_whole(num_updates):  # else its learner died; the next one will be asked
+                    self._weights = network
                     self._weights_version += 1
         elif self._weights is None or (
             self.num_updates >= self._weights_at + self._options.weights_period
@@ -197,14 +200,15 @@ class Distributed:
         for report in self._runners.take_up():
             self._hear_of_steps(report)
         self.replay.hear()
-        before = self.num_updates
+        before, restarts = self.num_updates, self.learners.num_restarts
         for answers in self.learners.collect():
             learned = merge(answers)
             self._learned.append(learned.metrics)
             if self._options.prioritized:
                 self.replay.update_priorities(learned.origin, learned.id, learned.error)
         self.updates_owed -= self.num_updates - before  # grows where updates were lost
-        self._weights_at = min(self._weights_at, self.num_updates)
+        if self.learners.num_restarts > restarts:  # what they sent may have gone with them
+            self._weights = self._next_weights = None
         self._broadcast()
 
     def _hear_of_steps(self, report: Report) -> None:
@@ -259,11 +263,13 @@ class Distributed:
         """Counters, random numbers and the runners' states, once all is settled; learners and
         replay are kept by themselves."""
         self.settle()
+        if self._runner_states is None:  # RLlib asks once for each part of a checkpoint
+            self._runner_states = self._runners.get_states()
         return {
             "num_env_steps": self.num_env_steps,
             "updates_owed": self.updates_owed,
             "order_rng": self._rng.bit_generator.state,
-            "runners": self._runners.get_states(),
+            "runners": self._runner_states,
         }
 
     def set_state(self, state: dict[str, Any]) -> None:
@@ -273,7 +279,7 @@ class Distributed:
         that are no more are given up.
         """
         self.settle()
-        self._states = self._max_q = self._next_max_q = None
+        self._states = self._max_q = self._next_max_q = self._runner_states = None
         self.num_env_steps = state["num_env_steps"]
         self.updates_owed = state["updates_owed"]
         if "order_rng" in state:

@@ -206,9 +206,9 @@ class DQNLearner(TorchLearner):
         metrics, errors = self.update_minibatches(batch, num_minibatches, lr)
         return Learned(metrics=metrics, origin=batch.origin, id=batch.id, error=errors)
 
-    def weights(self) -> dict[str, Any]:
-        """The network that acts, in arrays."""
-        return self.dqn_module.get_state(inference_only=True)
+    def weights(self) -> tuple[dict[str, Any], int]:
+        """The network that acts, in arrays, and the number of updates it is from."""
+        return self.dqn_module.get_state(inference_only=True), self.num_updates
 
     def max_q(self, states: np.ndarray) -> float:
         """Mean over states, (n, *observation_shape), of the greatest Q-value."""

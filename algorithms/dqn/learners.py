@@ -7,9 +7,11 @@ would wait for it in all-reduce for ever): a new group takes up a recent snapsho
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_WAITING_S = 30.0  # between warnings that there is no place for new learners
 _DEATH_S = 10.0  # until Ray tells of a process that is gone
 _MAX_REPLACEMENTS = 3  # of a group that dies before it has learnt anything
 
@@ -86,9 +89,11 @@ class LocalLearner:
             return []
         return [[self._learner.learn(*batches, **arguments)]]
 
-    def weights(self) -> ray.ObjectRef:
-        """A reference to the network that acts, as it is after what was handed over."""
-        return ray.put(self._learner.weights())
+    def weights(self) -> tuple[ray.ObjectRef, ray.ObjectRef]:
+        """References to the network that acts, as it is after what was handed over, and to the
+        number of updates it is from, which tells that it is there without fetching it."""
+        network, num_updates = self._learner.weights()
+        return ray.put(network), ray.put(num_updates)
 
     def max_q(self, states: ray.ObjectRef) -> ray.ObjectRef:
         """A reference to `DQNLearner.max_q` of states."""
@@ -193,8 +198,8 @@ class LearnerActors:
             self.num_updates += call.num_minibatches
         return done
 
-    def weights(self) -> ray.ObjectRef:
-        return self.workers[0].weights.remote()
+    def weights(self) -> tuple[ray.ObjectRef, ray.ObjectRef]:
+        return tuple(self.workers[0].weights.options(num_returns=2).remote())
 
     def max_q(self, states: ray.ObjectRef) -> ray.ObjectRef:
         return self.workers[0].max_q.remote(states)
@@ -261,8 +266,9 @@ class LearnerActors:
             f"{lost:,}",
         )
         self._end()
-        self._use(self._rebuild())
-        ray.get([worker.set_state.remote(state) for worker in self.workers])
+        with _say_while_waiting(len(self.workers)):
+            self._use(self._rebuild())
+            ray.get([worker.set_state.remote(state) for worker in self.workers])
         self.num_updates = num_updates
         self._on_replaced(self._group)
 
@@ -274,6 +280,28 @@ class LearnerActors:
         self._calls.clear()
         self._next = None
         self._group._is_shut_down = True
+
+
+@contextlib.contextmanager
+def _say_while_waiting(num_learners: int) -> Iterator[None]:
+    """Warns, again and again, as long as new learners find no place."""
+    done = threading.Event()
+
+    def say() -> None:
+        while not done.wait(_WAITING_S):
+            logger.warning(
+                "%d new learners wait for a place; the cluster has free: %s",
+                num_learners,
+                ray.available_resources(),
+            )
+
+    thread = threading.Thread(target=say, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
 
 
 def merge(answers: list[Learned]) -> Learned:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import ray
 from ray.exceptions import RayActorError
 
-from algorithms.dqn.episodes import Episode
 from algorithms.replay import Fragment, RecordFlag
 from algorithms.replay.shard import ShardStatus, split_by_shard
+
+if TYPE_CHECKING:
+    from algorithms.dqn.episodes import Episode
 
 
 @dataclass(kw_only=True, slots=True)
@@ -53,7 +55,8 @@ class FragmentSender:
             report: Takes up what became of them.
         """
         sent = [
-            (i, part, self._shards[i].add.remote(ray.put(part)))
+            # Ray makes a large part a reference by itself, and sends a small one along.
+            (i, part, self._shards[i].add.remote(part))
             for i, part in split_by_shard(fragment, self._num_streams, len(self._shards))
         ]
         for i, part, stored in sent:
@@ -77,9 +80,18 @@ class Pushes:
     schedule_step: int | None = None
     _sender: FragmentSender | None = None
 
-    def connect(self: Any, shards: list[Any], num_streams: int) -> None:
-        """Says where `push` sends to: all shards' handles, and the streams of all runners."""
+    def connect(self: Any, shards: list[Any], num_streams: int, takes_place: int = 0) -> None:
+        """Says where `push` sends to.
+
+        Args:
+            shards: All shards' handles.
+            num_streams: Streams of all runners.
+            takes_place: How many runners died before, where it takes the place of one: it is not
+                to play once more what that one began with.
+        """
         self._sender = FragmentSender(shards, num_streams)
+        if takes_place and self._seed is not None:
+            self.rng = np.random.default_rng([self._seed, takes_place])
 
     def push(
         self: Any,

@@ -42,7 +42,6 @@ if TYPE_CHECKING:
 
     from algorithms.dqn.config import DQNConfig
 
-
 logger = logging.getLogger(__name__)
 
 
@@ -63,8 +62,7 @@ class DQNRunner(Pushes, EnvRunner, Checkpointable):
         self.worker_index = self.worker_index or 0
         self.rng = np.random.default_rng(self._seed)
         self._callbacks = [cls() for cls in force_list(self.config.callbacks_class)]
-        self._weights_seq_no = 0
-        self._num_steps = 0  # since the last call of get_metrics
+        self._weights_seq_no = self._num_steps = 0  # steps since the last call of get_metrics
         self.make_env()
         self.make_module()
         self.recorder = Recorder(
@@ -393,11 +391,10 @@ class DQNRunner(Pushes, EnvRunner, Checkpointable):
 
     def _tell(self, name: str, i: int) -> None:
         """Calls back about an episode."""
-        self._callback(
-            name, episode=self._episodes[i], env=self.frames, env_index=i, rl_module=self.module
-        )
+        about = dict(episode=self._episodes[i], env=self.frames, env_index=i)
+        self._callback(name, **about, rl_module=self.module)
 
     def _callback(self, name: str, **about: Any) -> None:
         own = list(force_list(getattr(self.config, f"callbacks_{name}")))
-        about |= dict(env_runner=self, metrics_logger=self.metrics)
-        make_callback(name, self._callbacks, own, kwargs=about)
+        kwargs = about | dict(env_runner=self, metrics_logger=self.metrics)
+        make_callback(name, self._callbacks, own, kwargs=kwargs)

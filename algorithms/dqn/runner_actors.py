@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -146,7 +147,9 @@ class RunnerActors:
         )
         manager._remote_actor_states[runner.number].is_healthy = True
         manager._actors[runner.number] = runner.actor
-        runner.starting = runner.actor.connect.remote(*self._connection)
+        runner.starting = runner.actor.connect.remote(
+            *self._connection, takes_place=self.num_restarts
+        )
 
     def stop(self) -> None:
         """Ends those that are only starting, which RLlib would wait for."""
@@ -182,3 +185,35 @@ class RunnerActors:
                 if state is not None
             ]
         )
+
+
+def play_again_where_actors_die(
+    play: Callable[[], dict[str, Any]], group: EnvRunnerGroup | None, num_runners: int
+) -> dict[str, Any]:
+    """Has the runners of a group play; RLlib passes over those that die, and tells old scores.
+
+    Args:
+        play: RLlib's `evaluate`.
+        group: What plays; None: this process does.
+        num_runners: Actors in it; 0: it plays in this process.
+
+    Returns:
+        What `play` returned when all of them lived through it.
+
+    Raises:
+        RuntimeError: They died `_MAX_FAILURES` times in a row.
+    """
+    if group is None or num_runners == 0:
+        return play()
+    reason = "it does not answer"
+    for _ in range(_MAX_FAILURES):
+        try:
+            result = play()
+            if group.num_healthy_remote_workers() >= num_runners:
+                return result
+        except RayError as error:
+            reason = str(error).strip().splitlines()[0]
+        logger.warning("What evaluates died (%s): it is played again by another", reason)
+        group.reset([])
+        group.add_workers(num_runners)
+    raise RuntimeError(f"what evaluates died {_MAX_FAILURES} times in a row: {reason}")

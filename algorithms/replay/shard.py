@@ -163,31 +163,33 @@ class ReplayShard:
 
     def sample(
         self,
-        batch_size: int,
-        *,
+        *batch_sizes: int,
         importance_exponent: float | None = None,
         priority_min: float | None = None,
         priority_max: float | None = None,
-    ) -> tuple[Batch | None, ShardStatus]:
-        """Draws transitions; None as long as its `mass` is 0.
+    ) -> tuple[Batch | ShardStatus | None, ...]:
+        """Draws batches, one for each of those who learn.
 
         Args:
-            batch_size: How many.
+            *batch_sizes: How many transitions are in each.
             importance_exponent: See `PrioritizedReplay`; None: as it is.
             priority_min: Least priority of all shards; None: this one is alone.
             priority_max: Greatest priority of all shards, with which new records enter from now on.
+
+        Returns:
+            The batches, each None as long as the shard's `mass` is 0, and last its status.
         """
         replay = self.replay
         if not self._can_draw:
-            return None, self.status()
+            return *([None] * len(batch_sizes)), self.status()
         if not isinstance(replay, PrioritizedReplay):
-            return replay.sample(batch_size), self.status()
+            return *(replay.sample(size) for size in batch_sizes), self.status()
         if importance_exponent is not None:
             replay.importance_exponent = importance_exponent
         if priority_max is not None:
             replay.priority_max = max(replay.priority_max, priority_max)
         least = None if priority_min is None else min(priority_min, replay.priority_min)
-        return replay.sample(batch_size, priority_min=least), self.status()
+        return *(replay.sample(size, priority_min=least) for size in batch_sizes), self.status()
 
     def update_priorities(self, origin: int, ids: np.ndarray, errors: np.ndarray) -> ShardStatus:
         """Sets priorities by what a learner found.

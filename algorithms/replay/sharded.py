@@ -136,27 +136,29 @@ class ShardedReplay:
     def draw(self, batch_sizes: Sequence[int], importance_exponent: float) -> Draw:
         """Asks the shards for transitions, each for a share in proportion to its mass.
 
+        A shard is asked once, however many learn.
+
         Args:
             batch_sizes: Transitions for each of those who learn.
             importance_exponent: Of their weights where they are drawn by priority.
         """
         mass = np.array([status.mass for status in self.statuses])
-        drawn = Draw()
-        for batch_size in batch_sizes:
-            counts = self._rng.multinomial(batch_size, mass / mass.sum())
-            batches = []
-            for i in np.flatnonzero(counts).tolist():
-                sample = self.shards[i].sample.options(num_returns=2)
-                batch, status = sample.remote(
-                    int(counts[i]),
-                    importance_exponent=importance_exponent,
-                    priority_min=min(s.priority_min for s in self.statuses),
-                    priority_max=max(s.priority_max for s in self.statuses),
-                )
-                self._pending[status] = i, drawn
-                drawn.waiting.add(status)
-                batches.append(batch)
-            drawn.parts.append(batches)
+        shares = mass / mass.sum()
+        counts = np.array([self._rng.multinomial(size, shares) for size in batch_sizes])
+        drawn = Draw(parts=[[] for _ in batch_sizes])
+        for i in np.flatnonzero(counts.any(axis=0)).tolist():
+            learners = np.flatnonzero(counts[:, i]).tolist()
+            sample = self.shards[i].sample.options(num_returns=len(learners) + 1)
+            *batches, status = sample.remote(
+                *counts[learners, i].tolist(),
+                importance_exponent=importance_exponent,
+                priority_min=min(s.priority_min for s in self.statuses),
+                priority_max=max(s.priority_max for s in self.statuses),
+            )
+            self._pending[status] = i, drawn
+            drawn.waiting.add(status)
+            for learner, batch in zip(learners, batches, strict=True):
+                drawn.parts[learner].append(batch)
         return drawn
 
     def update_priorities(self, origin: np.ndarray, ids: np.ndarray, errors: np.ndarray) -> None:

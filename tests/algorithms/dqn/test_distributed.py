@@ -12,7 +12,7 @@ import pytest
 import ray
 import torch
 
-from algorithms.dqn import DQN, DQNConfig
+from algorithms.dqn import DQN, DQNConfig, learners
 from algorithms.dqn.distributed import Distributed
 from algorithms.dqn.learners import LearnerActors
 from algorithms.dqn.options import MAX_STEPS_AHEAD
@@ -246,12 +246,12 @@ def test_a_run_goes_on_with_another_number_of_everything(algo: DQN, tmp_path):
     algo.train()
     path = algo.save_to_path(tmp_path / "saved")
     steps, updates, held = algo.num_env_steps, algo.num_updates, len(algo.replay)
-    weights = ray.get(loop_of(algo).learners.weights())
+    weights = ray.get(loop_of(algo).learners.weights()[0])
     other = build(num_env_runners=1, num_replay_shards=3, num_learners=0)
     try:
         other.restore_from_path(path)
         assert (other.num_env_steps, other.num_updates, len(other.replay)) == (steps, updates, held)
-        theirs = ray.get(loop_of(other).learners.weights())
+        theirs = ray.get(loop_of(other).learners.weights()[0])
         for name, value in weights.items():
             np.testing.assert_array_equal(value, theirs[name], name)
         other.train()
@@ -282,3 +282,31 @@ def test_a_run_goes_on_with_another_number_of_everything(algo: DQN, tmp_path):
     assert (algo.num_env_steps, len(algo.replay)) == (steps, held)
     algo.train()
     assert algo.num_env_steps > steps
+
+
+def test_learners_that_find_no_place_say_so(monkeypatch, said: pytest.LogCaptureFixture):
+    monkeypatch.setattr(learners, "_WAITING_S", 0.05)
+    with learners._say_while_waiting(2):
+        end = time.monotonic() + 10
+        while "2 new learners wait for a place" not in said.text:
+            assert time.monotonic() < end
+            time.sleep(0.01)
+    assert "'CPU'" in said.text
+
+
+@pytest.mark.slow
+def test_what_evaluates_is_replaced_and_plays_again(said: pytest.LogCaptureFixture):
+    algo = build(num_env_runners=1, num_replay_shards=1, num_learners=0, eval_period_frames=100_000)
+    try:
+        group = algo.eval_env_runner_group
+        assert group is not None
+        first = algo.evaluate()["env_runners"]
+        (actor,) = group._worker_manager.actors().values()
+        kill(pid_of(actor))
+        second = algo.evaluate()["env_runners"]
+        assert "What evaluates died" in said.text
+        assert second["num_episodes"] == first["num_episodes"] > 0
+        # The same network and the same starts.
+        assert second["episode_return_mean"] == first["episode_return_mean"]
+    finally:
+        algo.stop()

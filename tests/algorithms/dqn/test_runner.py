@@ -189,6 +189,14 @@ def test_the_same_seed_acts_alike():
     np.testing.assert_array_equal(a.action, b.action)
 
 
+def test_a_runner_that_takes_a_dead_ones_place_plays_something_else():
+    one, first, second = (runner("CartPole-v1") for _ in range(3))
+    first.connect([], 4, takes_place=1)
+    second.connect([], 4, takes_place=2)
+    played = [rollout(each, 50).action.tolist() for each in (one, first, second)]
+    assert played[0] != played[1] != played[2] != played[0]
+
+
 def test_a_remote_runner_says_which_streams_are_its_own():
     config = DQNConfig.preset("fast", env="Counter", num_envs_per_env_runner=2)
     other = DQNRunner(config=config, worker_index=3)

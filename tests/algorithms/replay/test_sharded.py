@@ -85,6 +85,7 @@ def test_shares_follow_the_mass_of_the_shards_and_priorities_find_their_way():
     for _ in range(40):
         draw = replay.draw([16, 16], 0.4)
         assert len(draw.parts) == 2
+        assert len(draw.waiting) == 2  # each shard is asked once for both
         for part in ray.get([ref for parts in draw.parts for ref in parts]):
             which = [s.origin for s in replay.statuses].index(int(part.origin[0]))
             sizes[which] += len(part)
