@@ -59,9 +59,10 @@ class DQNLearner(TorchLearner):
     def build(self) -> None:
         """Builds module and optimizer on this learner's device."""
         quiet()
+        self.options = options = self.config.options  # once: the config checks them each time
         super().build()
         self.num_updates = 0
-        options, device = self.config.options, torch.device(self._device or "cpu")
+        device = torch.device(self._device or "cpu")
         self._device_type = device.type
         self._autocast = options.autocast == "bf16" or (
             options.autocast == "auto" and _computes_in_bfloat16(device)
@@ -85,7 +86,7 @@ class DQNLearner(TorchLearner):
         self, module_id: str, config: AlgorithmConfig | None = None
     ) -> None:
         """Registers Adam or RMSProp over the online network."""
-        options = self.config.options
+        options = self.options
         params = list(self.dqn_module.online.parameters())
         if options.optimizer == "adam":
             optimizer = torch.optim.Adam(
@@ -123,7 +124,7 @@ class DQNLearner(TorchLearner):
         Raises:
             FloatingPointError: the loss is no finite number any more.
         """
-        options = self.config.options
+        options = self.options
         # With one learner there is nothing to average, and DDP only costs time.
         alone = options.num_learners <= 1
         module = self.dqn_module if alone else self.module[DEFAULT_MODULE_ID]
@@ -238,7 +239,7 @@ class DQNLearner(TorchLearner):
         means = {name: values[name] for name in ("q_tm1", "q_t_value", "q_t_selector")}
         td_error = q_learning_td(**taken, **means)
         if "logits_tm1" not in values:
-            return LOSSES[self.config.options.loss](td_error), td_error.detach().abs(), td_error
+            return LOSSES[self.options.loss](td_error), td_error.detach().abs(), td_error
         losses, divergence = categorical_q_learning(
             **taken,
             logits_tm1=values["logits_tm1"],
