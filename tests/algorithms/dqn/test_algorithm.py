@@ -113,7 +113,9 @@ def test_updates_keep_their_ratio_to_steps(ratio: float, per_call: int, envs: in
     assert updates_a == pytest.approx((steps_a - 200) * ratio, abs=20)
 
 
-@pytest.mark.parametrize("what", [{"env": "CartPole-v1"}, {"game": "pong"}])
+@pytest.mark.parametrize(
+    "what", [{"env": "CartPole-v1"}, pytest.param({"game": "pong"}, marks=pytest.mark.slow)]
+)
 def test_the_same_seed_gives_the_same_run(what: dict[str, str]):
     runs = []
     for seed in (1, 1, 2):

@@ -284,6 +284,7 @@ def register_deadly() -> None:
 
 
 @pytest.mark.usefixtures("ray_session")
+@pytest.mark.slow
 def test_an_actor_that_dies_or_fails_is_one_clear_error_and_leaves_none_behind():
     register_deadly()
     options = preset("fast", env="Deadly")
@@ -358,6 +359,7 @@ def test_the_checkpoint_asked_for_is_played(cartpole, capsys):
 
 
 @pytest.mark.usefixtures("ray_session")
+@pytest.mark.slow
 def test_actors_by_command(cartpole, capsys):
     words = ["--episodes", "5", "--num-env-runners", "2", "--num-envs", "2"]
     result = evaluated(capsys, cartpole, *words)
@@ -389,6 +391,7 @@ def test_several_runs_make_one_table(cartpole, tmp_path, capsys):
     assert all(len(line) <= 80 for line in out.splitlines() if not line.startswith("run "))
 
 
+@pytest.mark.slow
 def test_seven_games_make_the_papers_table(tmp_path, capsys):
     runs = [make_run(tmp_path / game, 10, game=game) for game in TABLE_1]
     folder = tmp_path / "table"

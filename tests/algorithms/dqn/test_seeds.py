@@ -53,6 +53,7 @@ def train(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[dict, str]:
     return json.loads(out.splitlines()[-1]), out
 
 
+@pytest.mark.slow
 def test_seeds_are_stopped_gone_on_with_and_looked_at(tmp_path, capsys):
     folder = tmp_path / "seeds"
     words = [*SMALL, "--seeds", "2", "--seed", "7", "--run-dir", str(folder)]
