@@ -21,7 +21,7 @@ from torch import Tensor
 
 from algorithms.dqn.losses import LOSSES, categorical_q_learning, q_learning_td
 from algorithms.dqn.networks import DQNModule
-from algorithms.replay.frame_replay import Batch
+from algorithms.replay.batch import Batch
 from arcadia.cluster import quiet
 
 if TYPE_CHECKING:

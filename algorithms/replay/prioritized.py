@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
+from algorithms.replay.batch import Batch
 from algorithms.replay.codec import Compression
 from algorithms.replay.fragment import Fragment
-from algorithms.replay.frame_replay import Batch, FrameReplay
+from algorithms.replay.frame_replay import FrameReplay
 from algorithms.replay.sum_tree import SumTree
 
 ERROR_EPSILON = 1e-6

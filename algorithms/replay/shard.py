@@ -28,8 +28,9 @@ from typing import Any
 
 import numpy as np
 
+from algorithms.replay.batch import Batch
 from algorithms.replay.fragment import Fragment
-from algorithms.replay.frame_replay import Batch, FrameReplay
+from algorithms.replay.frame_replay import FrameReplay
 from algorithms.replay.prioritized import PrioritizedReplay
 from algorithms.replay.shard_files import INDEX_NAME
 

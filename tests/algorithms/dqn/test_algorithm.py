@@ -75,15 +75,17 @@ def test_catch_is_learnt_from_pixels():
         learning_starts=500,
         steps_per_iteration=2_000,
     )
+    values = []
     for _ in range(8):
         algo.train()
+        values.append(algo.held_out_max_q())
         score = np.mean([e.return_ for e in algo.runner.play_episodes(100, 0.0)])
         if score >= 0.9:
             break
     assert score >= 0.9
-    # States of random play are worth between a miss and a catch, discounted; many are lost.
-    assert -1 <= algo.held_out_max_q() <= 1
-    assert abs(algo.held_out_max_q()) > 0.1
+    # States of random play are worth between a miss and a catch, and more to who plays better.
+    assert min(values) >= -1
+    assert values[0] + 0.2 < values[-1] <= 1
     algo.stop()
 
 
