@@ -109,9 +109,7 @@ class RunnerActors:
             except RayTaskError as error:  # what its environment or a callback raised
                 cause = error.cause or error
                 self._replace(runner, f"{type(cause).__name__}: {cause}", cause)
-            except (
-                RayError
-            ) as error:  # it was killed, by Ray for its memory too, or its node is gone
+            except RayError as error:  # killed, also by Ray for its memory, or its node is gone
                 self._replace(runner, str(error).strip().splitlines()[0], error)
         return reports
 
