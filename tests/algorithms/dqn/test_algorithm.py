@@ -302,6 +302,7 @@ def test_an_environment_class_works():
     algo.stop()
 
 
+@pytest.mark.slow
 def test_a_tuner_takes_a_config_and_a_dict(tmp_path):
     options = {
         "env": "CartPole-v1",

@@ -246,6 +246,7 @@ def free_cpus_come_back() -> bool:
 
 
 @pytest.mark.usefixtures("ray_session")
+@pytest.mark.slow
 def test_actors_play_what_one_process_would():
     options = preset("fast", env="CartPole-v1", epsilon_eval=0.3)
     parts = shares(protocols.episodes(9), seed=5, num_runners=2, num_envs=3)
