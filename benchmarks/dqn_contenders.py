@@ -93,6 +93,13 @@ class PlainLoop:
 
     def tick(self) -> None:
         """One step of all environments, and the updates for it."""
+        self.act()
+        if self.at * NUM_ENVS >= LEARNING_STARTS:
+            for _ in range(NUM_ENVS // STEPS_PER_UPDATE):
+                self.learn()
+
+    def act(self) -> None:
+        """One step of all environments."""
         import numpy as np
         import torch
 
@@ -113,15 +120,11 @@ class PlainLoop:
         self.ages = np.where(self.was_reset, 0, np.minimum(self.ages + 1, 3))
         self.was_reset = ended
         self.at += 1
-        if self.at * NUM_ENVS >= LEARNING_STARTS:
-            for _ in range(NUM_ENVS // STEPS_PER_UPDATE):
-                self.learn()
 
-    def learn(self) -> None:
-        """One update."""
+    def sample(self) -> tuple[Any, ...]:
+        """A minibatch: states, actions, rewards, discounts and next states, as tensors."""
         import numpy as np
         import torch
-        import torch.nn.functional as F
 
         oldest = max(3, self.at - self.length + 4)
         ticks = self.rng.integers(oldest, self.at - 1, BATCH_SIZE)
@@ -134,13 +137,20 @@ class PlainLoop:
         s_t = self.frames[(planes + 1) % self.length, env[:, None]]
         after = self.age[(row + 1) % self.length, env]
         s_t[-back > after[:, None]] = 0
-        a_tm1 = torch.from_numpy(self.actions[row, env])
-        r_t = torch.from_numpy(self.rewards[row, env])
-        discount = torch.from_numpy(GAMMA * (1 - self.ended[row, env].astype(np.float32)))
+        discount = GAMMA * (1 - self.ended[row, env].astype(np.float32))
+        columns = s_tm1, self.actions[row, env], self.rewards[row, env], discount, s_t
+        return tuple(map(torch.from_numpy, columns))
+
+    def learn(self) -> None:
+        """One update."""
+        import torch
+        import torch.nn.functional as F
+
+        s_tm1, a_tm1, r_t, discount, s_t = self.sample()
         with torch.autocast("cpu", torch.bfloat16, enabled=self.bf16):
             with torch.no_grad():
-                target = r_t + discount * self.target(torch.from_numpy(s_t)).amax(dim=1)
-            q = self.online(torch.from_numpy(s_tm1)).gather(1, a_tm1[:, None]).squeeze(1)
+                target = r_t + discount * self.target(s_t).amax(dim=1)
+            q = self.online(s_tm1).gather(1, a_tm1[:, None]).squeeze(1)
         loss = F.smooth_l1_loss(q, target)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()

@@ -4,7 +4,8 @@ Who is measured, and on what, stands in `benchmarks.dqn_contenders`. Each is a p
 once with one thread and once with two. They are warmed up one after another, then work in turns,
 all processes of the others stopped, for `--rounds` rounds of `--seconds`; a contender counts by its
 better number of threads, the median over the rounds. Memory is the proportional share (PSS) of all
-processes of a contender, Ray's included, at the end.
+processes of a contender, Ray's included, at the end. At last `benchmarks.dqn_profile` says where
+the time of the plain loop goes and where that of arcadia.
 
     make bench-dqn ARGS="--json"
 """
@@ -27,6 +28,8 @@ from pathlib import Path
 from typing import Any
 
 import psutil  # pyright: ignore[reportMissingModuleSource, reportMissingImports]
+
+from benchmarks import dqn_profile
 
 MAIN = ("plain_loop", "rllib_dqn", "sb3_dqn", "arcadia", "arcadia_actors")
 VARIANTS = ("compile", "channels_last", "bf16")
@@ -216,6 +219,23 @@ def show(results: dict[str, dict[str, Any]]) -> None:
         )
 
 
+def profiles() -> dict[int, dict[str, dict[str, Any]]]:
+    """Where the time goes, with one thread and with two."""
+    found = {}
+    for threads in (1, 2):
+        print(f"profiling, {threads} threads", file=sys.stderr, flush=True)
+        command = [sys.executable, "-m", "benchmarks.dqn_profile", "--json"]
+        told = subprocess.run(
+            [*command, "--threads", str(threads)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            check=True,
+            text=True,
+        )
+        found[threads] = json.loads(told.stdout)
+    return found
+
+
 def main() -> None:
     """Measures and prints."""
     parser = argparse.ArgumentParser(
@@ -225,7 +245,10 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=13.0, help="of a turn (default: 13)")
     parser.add_argument("--warm-up-s", type=float, default=15.0, help="default: 15")
     parser.add_argument(
-        "--only", nargs="*", choices=("main", "variants", "acting"), help="parts (default: all)"
+        "--only",
+        nargs="*",
+        choices=("main", "variants", "acting", "profile"),
+        help="parts (default: all)",
     )
     parser.add_argument("--json", action="store_true", help="end with one JSON object")
     options = parser.parse_args()
@@ -253,13 +276,18 @@ def main() -> None:
         show(measured)
         print()
         results |= measured
+    profiled = profiles() if not options.only or "profile" in options.only else {}
+    for threads, found in profiled.items():
+        dqn_profile.show(found, threads)
+        print()
     ratios = ratios_of(results)
     for name, value in ratios.items():
         goal = f"   (goal {GOALS[name]:g})" if name in GOALS else ""
         print(f"arcadia over {name:<26} {value:5.2f}{goal}")
     print(f"\n{(time.monotonic() - started) / 60:.0f} minutes")
     if options.json:
-        print(json.dumps({"machine": where, "contenders": results, "ratios": ratios}))
+        told = {"machine": where, "contenders": results, "ratios": ratios, "profile": profiled}
+        print(json.dumps(told))
 
 
 if __name__ == "__main__":

@@ -58,10 +58,12 @@ def test_cartpole_is_learnt():
     for _ in range(15):
         algo.train()
         score = np.mean([e.return_ for e in algo.runner.play_episodes(10, 0.0)])
-        if score > 195:
+        if score > 250:
             break
     algo.stop()
-    assert score > 195
+    # Random play scores 22. The best of fifteen was 271 to 500 with each of four seeds, and as much
+    # before actors played; above 400 with less than half of them.
+    assert score > 250
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -147,7 +148,7 @@ def test_ratio_of_updates_to_steps_holds_over_any_stretch(algo: DQN):
     """Within 5 % of 10,000 steps' worth, and no more is under way than that."""
     loop = loop_of(algo)
     trail = [(loop.num_env_steps, loop.num_updates)]
-    limit = loop.num_env_steps + 2_500
+    limit = loop.num_env_steps + 11_000
     ahead = 0.0
     while loop.num_env_steps < limit:
         loop.run(1)
@@ -192,9 +193,15 @@ def test_a_killed_shard_is_replaced_by_an_empty_one(algo: DQN, said: pytest.LogC
     train_until(algo, lambda: algo.num_updates > updates)
 
 
-def test_killed_learners_go_on_from_their_snapshot(algo: DQN, said: pytest.LogCaptureFixture):
+def test_killed_learners_go_on_from_their_snapshot(
+    algo: DQN, said: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
     loop = loop_of(algo)
     learners = loop.learners
+    # No network is due for long, so that only new learners' is sent out.
+    monkeypatch.setattr(loop, "_options", replace(loop._options, weights_period=1_000_000))
+    train_until(algo, lambda: loop._next_weights is None)
+    version = loop._weights_version
     assert isinstance(learners, LearnerActors)
     before, old = algo.num_updates, list(learners.workers)
     kill(pid_of(learners.workers[1]))
@@ -222,6 +229,8 @@ def test_killed_learners_go_on_from_their_snapshot(algo: DQN, said: pytest.LogCa
     first, second = (state["rl_module"]["default_policy"] for state in states)
     for name, value in first.items():
         np.testing.assert_array_equal(value, second[name], name)
+    assert loop._weights_version == version + 1
+    train_until(algo, lambda: all(r.weights_version > version for r in loop._runners.all))
 
 
 def test_what_a_learner_raises_ends_the_run_as_what_it_is(algo: DQN, tmp_path):

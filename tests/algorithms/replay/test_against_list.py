@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -175,9 +176,21 @@ def check(replay: FrameReplay, model: ListReplay) -> None:
         assert set(replay.sample_ids(16).tolist()) <= set(expected)
 
 
-@settings(deadline=None, max_examples=200, derandomize=True)
+@settings(deadline=None, max_examples=150, derandomize=True)
 @given(data=st.data())
 def test_replay_agrees_with_a_list_of_records(data):
+    compare(data)
+
+
+@pytest.mark.slow
+@settings(deadline=None, max_examples=1_000)
+@given(data=st.data())
+def test_replay_agrees_with_a_list_of_many_more_records(data):
+    compare(data)
+
+
+def compare(data: st.DataObject) -> None:
+    """Plays a drawn history into a replay and a plain list, and compares them after each part."""
     shape, dtype = data.draw(st.sampled_from([((5, 6), np.uint8), ((3,), np.float32)]))
     records = data.draw(histories(shape, dtype))
     stack, n_step = data.draw(st.integers(1, 4)), data.draw(st.integers(1, 4))
