@@ -343,17 +343,16 @@ class Arcadia:
         cluster.connect(num_cpus=4)
         algo = DQNConfig.of_options(arcadia_options(**options)).debugging(seed=0).build_algo()
         assert isinstance(algo, DQN)
-        self.loop = algo.loop
         self.algo = algo
 
     def work(self, seconds: float) -> tuple[int, int]:
-        loop, end = self.loop, time.perf_counter() + seconds
-        steps, updates = loop.num_env_steps, loop.num_updates
+        algo, end = self.algo, time.perf_counter() + seconds
+        steps, updates = algo.num_env_steps, algo.num_updates
         while time.perf_counter() < end:
-            loop.run(64)
+            algo.loop.run(64)
         # What is under way is not counted yet; it must not be worked off in others' time.
-        counts = loop.num_env_steps - steps, loop.num_updates - updates
-        loop.settle()
+        counts = algo.num_env_steps - steps, algo.num_updates - updates
+        algo.loop.settle()
         return counts
 
 

@@ -96,7 +96,7 @@ def _plain_loop(clock: Clock) -> Any:
 
 
 def _arcadia(clock: Clock, **options: Any) -> Any:
-    from algorithms.dqn import learner as learner_module
+    from algorithms.dqn import updates
     from benchmarks.dqn_contenders import Arcadia
 
     contender = Arcadia(**options)
@@ -107,8 +107,8 @@ def _arcadia(clock: Clock, **options: Any) -> Any:
     for method in ("send", "recv", "reset"):
         clock.watch(runner.frames, method, "emulator")
     clock.watch(algo.replay, "sample", "sampling")
-    clock.watch(learner_module, "_stacked", "stacking")
-    clock.watch(algo.learner, "update_minibatches", "rest of learning")
+    clock.watch(updates, "stacked", "stacking")
+    clock.watch(algo.learner.levels["default_policy"], "update_minibatches", "rest of learning")
     clock.watch(runner, "start_step", "rest of acting")
     clock.watch(runner, "finish_step", "rest of acting")
     clock.watch(runner, "take_fragment", "encoding")

@@ -205,7 +205,7 @@ def run(options: DQNOptions, actors: tuple[Any, ...], seconds: float) -> dict[st
         with open("/proc/stat") as file:
             idle_s = sum(map(int, file.readline().split()[4:6])) / os.sysconf("SC_CLK_TCK")
         used_s = cpu_s(0), sum(map(cpu_s, pids)), idle_s
-        return np.array([time.perf_counter(), loop.num_env_steps, loop.num_updates, *used_s])
+        return np.array([time.perf_counter(), loop.num_env_steps, acting.num_updates, *used_s])
 
     loop.run(2 * STEPS_A_RUN)  # learning has begun
     before = state()

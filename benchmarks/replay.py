@@ -86,7 +86,7 @@ def play(runner: DQNRunner, num_transitions: int, epsilon: float) -> Recording:
             fragments.append(runner.take_fragment())
             recorded = runner.num_env_steps_sampled_lifetime
     runner.stop()
-    names = ("stream", "sequence", "action", "reward", "flags")
+    names = ("stream", "sequence", "action", "reward", "flags", "goal", "duration")
     return Recording(
         frames=np.concatenate([fragment.frames for fragment in fragments]).reshape(-1, *SHAPE),
         columns={name: np.concatenate([getattr(f, name) for f in fragments]) for name in names},
@@ -104,7 +104,7 @@ def random_player(game: str, seed: int) -> DQNRunner:
 def trained_player(run: RunFolder, seed: int) -> DQNRunner:
     """The same game and preprocessing, played by a run's latest checkpoint."""
     runner = random_player(str(options_of(run).game), seed)
-    runner.use_module(load_runner(run, num_envs=1, seed=seed).module)
+    runner.use_modules(load_runner(run, num_envs=1, seed=seed).modules)
     return runner
 
 

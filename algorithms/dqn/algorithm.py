@@ -7,17 +7,11 @@ actors, `Distributed`.
 from __future__ import annotations
 
 import logging
-import os
-import tempfile
 import time
 from collections import deque
-from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
-import ray
-from pyarrow.fs import FileSystem, LocalFileSystem, copy_files
-from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.core.learner.learner_group import LearnerGroup
@@ -25,27 +19,27 @@ from ray.rllib.env.env_runner_group import EnvRunnerGroup
 from ray.rllib.utils.metrics import ENV_RUNNER_RESULTS, LEARNER_RESULTS
 from ray.tune import PlacementGroupFactory
 
+from algorithms.dqn.checkpoints import SavesCheckpoints
 from algorithms.dqn.config import DQNConfig
 from algorithms.dqn.distributed import Distributed
 from algorithms.dqn.episodes import SCORES, log_episodes
 from algorithms.dqn.held_out import collect_held_out_states, collect_on_a_runner
 from algorithms.dqn.learner import DQNLearner
 from algorithms.dqn.learners import LearnerActors, LocalLearner
-from algorithms.dqn.one_process import OneProcess
-from algorithms.dqn.policy import check_game, read_policy, write_policy
+from algorithms.dqn.one_process import Level, OneProcess
+from algorithms.dqn.options import DQNOptions
 from algorithms.dqn.runner import DQNRunner
 from algorithms.dqn.runner_actors import RunnerActors, play_again_where_actors_die
-from algorithms.replay import FrameReplay, PrioritizedReplay
-from algorithms.replay.reshard import reshard
+from algorithms.replay import FrameReplay
 from algorithms.replay.shard import make_replay
-from algorithms.replay.sharded import ShardedReplay, saved_folders
+from algorithms.replay.sharded import ShardedReplay
 
 logger = logging.getLogger(__name__)
 
 _REPLAY = "replay"  # folder of the replay's files in a checkpoint
 
 
-class DQN(Algorithm):
+class DQN(SavesCheckpoints):
     """Deep Q-learning (Mnih et al. 2013, Algorithm 1) with the options of `DQNOptions`.
 
     Attributes:
@@ -56,6 +50,7 @@ class DQN(Algorithm):
     """
 
     config: DQNConfig  # type: ignore[assignment]
+    _loop_class: ClassVar[type[OneProcess]] = OneProcess
 
     @classmethod
     def get_default_config(cls) -> DQNConfig:
@@ -70,8 +65,11 @@ class DQN(Algorithm):
         assert isinstance(runner, DQNRunner)
         self.runner = runner
         assert self.learner_group is not None
-        seed = self.config.seed
-        self._replay_rng = np.random.default_rng(None if seed is None else [seed, 1])
+        seed, names = self.config.seed, self.level_options()
+        self._replay_rngs = {
+            name: np.random.default_rng(None if seed is None else [seed, 1 + 10 * i])
+            for i, name in enumerate(names)
+        }
         self.loop = self._many_processes() if self.options.is_distributed else self._one_process()
         self.held_out = (
             collect_on_a_runner(self.env_runner_group, self.config)
@@ -85,20 +83,41 @@ class DQN(Algorithm):
             maxlen=self.config.metrics_num_episodes_for_smoothing
         )
 
+    def level_options(self) -> dict[str, DQNOptions]:
+        """By the name of a module that learns, how it is learned."""
+        return {DEFAULT_MODULE_ID: self.options}
+
     def _one_process(self) -> OneProcess:
-        replay = make_replay(**self._replay_arguments(), rng=self._replay_rng)
-        return OneProcess(self.options, self.runner, self.learner, replay)
+        learner = self.learner
+        self.runner.use_modules({name: learner.q_module(name) for name in learner.levels})
+        levels = {
+            name: Level(
+                options,
+                learner.levels[name],
+                self._make_replay(name),
+                first_step=self._first_step(name),
+            )
+            for name, options in self.level_options().items()
+        }
+        return self._loop_class(self.runner, levels, overlap=self.options.overlap)
+
+    def _first_step(self, level: str) -> int:
+        """Step from which on a level learns."""
+        return 0
+
+    def _make_replay(self, level: str) -> FrameReplay:
+        return make_replay(**self._replay_arguments(level), rng=self._replay_rngs[level])
 
     def _many_processes(self) -> Distributed:
         options, seed, group = self.options, self.config.seed, self.learner_group
         assert self.env_runner_group is not None and group is not None
         replay = ShardedReplay(
             options.num_replay_shards,
-            self._replay_arguments(),
+            self._replay_arguments(DEFAULT_MODULE_ID),
             num_streams=options.num_streams,
             seed=seed,
             num_cpus=options.num_cpus_per_replay_shard,
-            rng=self._replay_rng,
+            rng=self._replay_rngs[DEFAULT_MODULE_ID],
         )
         if group.is_local:
             learners: LocalLearner | LearnerActors = LocalLearner(self.learner)
@@ -115,9 +134,9 @@ class DQN(Algorithm):
     def _use_learners(self, group: LearnerGroup) -> None:
         self.learner_group = group
 
-    def _replay_arguments(self) -> dict[str, Any]:
+    def _replay_arguments(self, level: str) -> dict[str, Any]:
         """Of `make_replay`, without its random numbers."""
-        options, frames = self.options, self.runner.frames
+        options, frames = self.level_options()[level], self.runner.frames
         return dict(
             capacity=options.replay_capacity,
             frame_shape=frames.frame_shape,
@@ -155,9 +174,17 @@ class DQN(Algorithm):
         return learner
 
     @property
+    def replays(self) -> dict[str, FrameReplay | ShardedReplay]:
+        """By the name of a module, what it learns from."""
+        if isinstance(self.loop, OneProcess):
+            return {name: level.replay for name, level in self.loop.levels.items()}
+        return {DEFAULT_MODULE_ID: self.loop.replay}
+
+    @property
     def replay(self) -> FrameReplay | ShardedReplay:
-        """What is learnt from."""
-        return self.loop.replay
+        """What is learnt from, where one module learns."""
+        (replay,) = self.replays.values()
+        return replay
 
     @property
     def num_env_steps(self) -> int:
@@ -167,15 +194,16 @@ class DQN(Algorithm):
     @property
     def num_updates(self) -> int:
         """Minibatch updates made in all; with actors, those acknowledged."""
-        return self.loop.num_updates
+        return sum(self.loop.num_updates.values())
 
     def training_step(self) -> None:
         """Acts and learns for `steps_per_iteration` steps and logs what happened."""
         start = time.perf_counter()
-        steps, updates = self.num_env_steps, self.num_updates
+        steps, updates = self.num_env_steps, self.loop.num_updates
         learned, self._episodes = self.loop.run(self.options.steps_per_iteration)
         seconds = time.perf_counter() - start
-        self._log(learned, self.num_env_steps - steps, self.num_updates - updates, seconds)
+        made = {name: number - updates[name] for name, number in self.loop.num_updates.items()}
+        self._log(learned, self.num_env_steps - steps, made, seconds)
 
     def step(self) -> dict[str, Any]:
         """One training iteration.
@@ -231,111 +259,13 @@ class DQN(Algorithm):
             return self.held_out_max_q()
         return self.loop.max_q(self.held_out)
 
-    def save_to_path(
-        self,
-        path: str | os.PathLike[str] | None = None,
-        *,
-        replay: bool | None = None,
-        **kwargs: Any,
-    ) -> str:
-        """Saves all of the algorithm's state, its policy alone in a file for `load_policy`, and the
-        replay in the folder's `replay`.
-
-        Args:
-            path: A folder or an address; None: a new temporary folder.
-            replay: Whether to save the replay too; None: unless `save_replay` is "none".
-            **kwargs: RLlib's.
-
-        Returns:
-            The path.
-        """
-        self.loop.settle()
-        path = super().save_to_path(None if path is None else os.fspath(path), **kwargs)
-        filesystem, root = _filesystem_of(path, kwargs.get("filesystem"))
-        is_local = isinstance(filesystem, LocalFileSystem)
-        with tempfile.TemporaryDirectory() as temporary:
-            folder = Path(root if is_local else temporary)
-            self._write_policy(folder)
-            if self.options.save_replay != "none" if replay is None else replay:
-                self.replay.save(folder / _REPLAY)
-            if not is_local:
-                copy_files(temporary, root, destination_filesystem=filesystem)
-        return path
-
-    def _write_policy(self, folder: Path) -> None:
-        module = self.runner.module
-        if isinstance(self.loop, Distributed):  # its own copy, which nothing acts with
-            network, _ = self.loop.learners.weights()
-            module.set_state(ray.get(network))
-        write_policy(
-            folder,
-            module.online,
-            self.options,
-            arguments=module.arguments,
-            action_space=self.runner.frames.action_space,
-            step=self.num_env_steps,
-        )
-
-    def restore_from_path(
-        self,
-        path: str | os.PathLike[str],
-        *,
-        component: str | None = None,
-        filesystem: FileSystem | None = None,
-        **kwargs: Any,
-    ) -> None:
-        """Takes up what `save_to_path` saved, and goes on as the one who saved would have.
-
-        Without a saved replay the replay stays as it is, and an empty one fills before learning
-        goes on.
-
-        Args:
-            path: A folder or an address.
-            component: One part only, as RLlib names it.
-            filesystem: Where `path` is, unless the path says it.
-            **kwargs: RLlib's.
-
-        Raises:
-            UserError: There is no checkpoint of DQN, or one of another game.
-        """
-        if component is not None:
-            super().restore_from_path(path, component=component, filesystem=filesystem, **kwargs)
-            return
-        source, root = _filesystem_of(os.fspath(path), filesystem)
-        with tempfile.TemporaryDirectory() as folder:
-            if not isinstance(source, LocalFileSystem):
-                copy_files(root, folder, source_filesystem=source)
-                root = folder
-            check_game(read_policy(root), self.options, os.fspath(path))
-            self.loop.settle()
-            super().restore_from_path(root, **kwargs)
-            if Path(root, _REPLAY).is_dir():
-                self.restore_replay(Path(root, _REPLAY))
-
-    def restore_replay(self, folder: Path) -> None:
-        """Takes up what `replay.save` wrote to a folder, with any number of shards.
-
-        Raises:
-            UserError: As `FrameReplay.restore`.
-        """
-        folders = saved_folders(folder)
-        if isinstance(self.loop, Distributed) or folders == [folder]:
-            self.replay.restore(folder)
-            return
-        replay = self.loop.replay = make_replay(**self._replay_arguments(), rng=self._replay_rng)
-        for move in reshard(folders, num_streams=self.options.num_streams, num_shards=1):
-            replay.add(move.fragment)
-            if isinstance(replay, PrioritizedReplay) and move.priorities is not None:
-                ids = np.arange(replay.head - len(move.fragment), replay.head)
-                replay.set_priorities(ids, move.priorities)
-
     def get_state(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """RLlib's state, this algorithm's counters and the held-out states; not the replay, which
         `save_to_path` keeps in files of its own."""
         own = {
             **self.loop.get_state(),
             "recent_episodes": list(self._recent),
-            "replay_rng": self._replay_rng.bit_generator.state,
+            "replay_rng": {n: rng.bit_generator.state for n, rng in self._replay_rngs.items()},
             "held_out": self.held_out,
             "evaluation": self._evaluation,
         }
@@ -347,7 +277,8 @@ class DQN(Algorithm):
         if own := state.get("dqn"):
             self._recent.clear()
             self._recent.extend(own["recent_episodes"])
-            self._replay_rng.bit_generator.state = own["replay_rng"]
+            for name, rng in self._replay_rngs.items():
+                rng.bit_generator.state = own["replay_rng"][name]
             self.held_out = own["held_out"]
             self._evaluation = own.get("evaluation", {})
             self.loop.set_state(own)
@@ -359,7 +290,11 @@ class DQN(Algorithm):
         super().cleanup()
 
     def _log(
-        self, learned: list[dict[str, float]], steps: int, updates: int, seconds: float
+        self,
+        learned: dict[str, list[dict[str, float]]],
+        steps: int,
+        updates: dict[str, int],
+        seconds: float,
     ) -> None:
         log = self.metrics.log_value
         # All that runners and callbacks logged; scores are reported here, see log_episodes.
@@ -371,25 +306,19 @@ class DQN(Algorithm):
             self.metrics.aggregate(logged, key=ENV_RUNNER_RESULTS)
         self._recent.extend((e.return_, e.length) for e in self._episodes)
         log_episodes(self.metrics, self._recent, len(self._episodes), (ENV_RUNNER_RESULTS,))
-        log((ENV_RUNNER_RESULTS, "epsilon"), self.loop.epsilon, window=1)
+        if self.loop.epsilon is not None:
+            log((ENV_RUNNER_RESULTS, "epsilon"), self.loop.epsilon, window=1)
         log((ENV_RUNNER_RESULTS, "env_steps_per_s"), steps / seconds, window=1)
-        learner = (LEARNER_RESULTS, DEFAULT_MODULE_ID)
-        for name in learned[0].keys() - {"num_updates"} if learned else ():
-            log((*learner, name), float(np.mean([r[name] for r in learned])), window=1)
-        log((*learner, "num_updates"), self.num_updates, window=1)
-        log((*learner, "updates_per_s"), updates / seconds, window=1)
+        for level, number in self.loop.num_updates.items():
+            calls, learner = learned[level], (LEARNER_RESULTS, level)
+            for name in calls[0].keys() - {"num_updates"} if calls else ():
+                log((*learner, name), float(np.mean([r[name] for r in calls])), window=1)
+            log((*learner, "num_updates"), number, window=1)
+            log((*learner, "updates_per_s"), updates[level] / seconds, window=1)
         if (max_q := self._latest_max_q()) is not None:
-            log((*learner, "held_out_max_q"), max_q, window=1)
-        log(("replay", "num_transitions"), len(self.replay), window=1)
-        log(("replay", "num_bytes"), self.replay.nbytes, window=1)
+            log((LEARNER_RESULTS, DEFAULT_MODULE_ID, "held_out_max_q"), max_q, window=1)
+        replays = self.replays.values()
+        log(("replay", "num_transitions"), sum(map(len, replays)), window=1)
+        log(("replay", "num_bytes"), sum(replay.nbytes for replay in replays), window=1)
         for name, value in self.loop.faults().items():
             log(("faults", name), value, window=1)
-
-
-def _filesystem_of(path: str, filesystem: FileSystem | None) -> tuple[FileSystem, str]:
-    """A file system and the path in it, of a path in `filesystem`, or else a path or address."""
-    if filesystem is not None:
-        return filesystem, path
-    if "://" not in path:
-        return LocalFileSystem(), os.path.abspath(path)
-    return FileSystem.from_uri(path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.callbacks.callbacks import RLlibCallback
@@ -78,17 +78,15 @@ class DQNConfig(AlgorithmConfig):
             nearest; also through `update_from_dict` and a Tune search space.
     """
 
+    options_class: ClassVar[type[DQNOptions]] = DQNOptions
+    algorithm_name: ClassVar[str] = "DQN"
+    """What errors call the algorithm."""
+
     def __init__(self, algo_class: type | None = None) -> None:
-        if algo_class is None:
-            from algorithms.dqn.algorithm import DQN
-
-            algo_class = DQN
-        super().__init__(algo_class=algo_class)
-        from algorithms.dqn.runner import DQNRunner
-
-        for field in dataclasses.fields(DQNOptions):
+        super().__init__(algo_class=algo_class or self._algorithm_class())
+        for field in dataclasses.fields(self.options_class):
             setattr(self, field.name, field.default)
-        self.env_runner_cls = DQNRunner
+        self.env_runner_cls = self._runner_class()
         self._dont_auto_sync_env_runner_states = True  # the loop sends the network out itself
         self.restart_failed_env_runners = False  # it replaces them itself, too
         # Actors start side by side: what they all must know is asked of the runner that is here.
@@ -96,6 +94,23 @@ class DQNConfig(AlgorithmConfig):
         self.validate_env_runners_after_construction = False
         self.exploration_config = {}  # the runner's epsilon is the exploration
         self._is_complete = True
+
+    @classmethod
+    def _algorithm_class(cls) -> type:
+        from algorithms.dqn.algorithm import DQN
+
+        return DQN
+
+    @classmethod
+    def _runner_class(cls) -> type:
+        from algorithms.dqn.runner import DQNRunner
+
+        return DQNRunner
+
+    @classmethod
+    def option_names(cls) -> tuple[str, ...]:
+        """Names of all options."""
+        return option_names(cls.options_class)
 
     @classmethod
     def preset(cls, name: str, **overrides: Any) -> Self:
@@ -117,10 +132,10 @@ class DQNConfig(AlgorithmConfig):
         Raises:
             UserError: for a value that cannot work.
         """
-        values = {name: getattr(self, name) for name in option_names()}
+        values = {name: getattr(self, name) for name in self.option_names()}
         if self.in_evaluation:  # RLlib's counts are then of what evaluates, and nothing learns
             values["num_learners"] = 0
-        return DQNOptions(**values)
+        return self.options_class(**values)
 
     def training(self, **kwargs: Any) -> Self:  # type: ignore[override]
         """Sets any option of `DQNOptions`, or an argument of RLlib's `training` that fits.
@@ -132,7 +147,7 @@ class DQNConfig(AlgorithmConfig):
         for name, value in kwargs.items():
             if value is NotProvided:
                 continue
-            if name in option_names():
+            if name in self.option_names():
                 setattr(self, name, value)
             elif name in _INSTEAD:
                 # RLlib hands whole configs around, so that its own defaults come by here too.
@@ -141,8 +156,8 @@ class DQNConfig(AlgorithmConfig):
             elif name in _RLLIB_TRAINING:
                 rllib[name] = value
             else:
-                near = did_you_mean(name, option_names() + _RLLIB_TRAINING)
-                raise UserError(f"{name}: no option of DQN{near}")
+                near = did_you_mean(name, self.option_names() + _RLLIB_TRAINING)
+                raise UserError(f"{name}: no option of {self.algorithm_name}{near}")
         super().training(**rllib)
         return self
 
@@ -204,20 +219,22 @@ class DQNConfig(AlgorithmConfig):
         """The Q-network's module."""
         from algorithms.dqn.networks import DQNModule
 
-        options = self.options
-        return RLModuleSpec(
-            module_class=DQNModule,
-            model_config={
-                "network": options.network,
-                "hidden_size": options.hidden_size,
-                "dueling": options.dueling,
-                "double": options.double,
-                "use_target": options.target_update_period > 0,
-                "num_atoms": options.num_atoms,
-                "v_min": options.v_min,
-                "v_max": options.v_max,
-            },
-        )
+        arguments = self.module_arguments(self.options)
+        return RLModuleSpec(module_class=DQNModule, model_config=arguments)
+
+    @staticmethod
+    def module_arguments(options: DQNOptions) -> dict[str, Any]:
+        """What a `DQNModule` is built with."""
+        return {
+            "network": options.network,
+            "hidden_size": options.hidden_size,
+            "dueling": options.dueling,
+            "double": options.double,
+            "use_target": options.target_update_period > 0,
+            "num_atoms": options.num_atoms,
+            "v_min": options.v_min,
+            "v_max": options.v_max,
+        }
 
     def get_default_learner_class(self) -> type:
         """The learner."""
@@ -231,21 +248,26 @@ class DQNConfig(AlgorithmConfig):
             known = _attribute_names(self)
             if key not in known:
                 near = did_you_mean(key, known)
-                raise UserError(f"{key}: neither an option of DQN nor a setting of RLlib{near}")
+                who = self.algorithm_name
+                raise UserError(f"{key}: neither an option of {who} nor a setting of RLlib{near}")
         super().__setattr__(key, value)
 
     def __setitem__(self, key: str, value: Any) -> None:
         setattr(self, key, value)
 
 
-def _attribute_names(config: AlgorithmConfig) -> list[str]:
+def _attribute_names(config: DQNConfig) -> list[str]:
     """What may be set: options first, so that the nearest name is one of them where two tie."""
     properties = [
         name
         for name in dir(type(config))
         if isinstance(getattr(type(config), name, None), property) and not name.startswith("_")
     ]
-    return [*option_names(), *(k for k in vars(config) if not k.startswith("_")), *properties]
+    return [
+        *config.option_names(),
+        *(k for k in vars(config) if not k.startswith("_")),
+        *properties,
+    ]
 
 
 def _refusal(name: str) -> str:
@@ -255,16 +277,20 @@ def _refusal(name: str) -> str:
     return f"{name}: a setting of RLlib that DQN does not take; {way_out}"
 
 
-# Editors and `help` show the options as keyword arguments of `training`.
-DQNConfig.training.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-    [
-        inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD),
-        *(
-            inspect.Parameter(
-                f.name, inspect.Parameter.KEYWORD_ONLY, default=f.default, annotation=f.type
-            )
-            for f in dataclasses.fields(DQNOptions)
-        ),
-        inspect.Parameter("rllib", inspect.Parameter.VAR_KEYWORD),
-    ]
-)
+def show_options(config_class: type[DQNConfig]) -> None:
+    """Has editors and `help` show the options as keyword arguments of `training`."""
+    own = dataclasses.fields(config_class.options_class)
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    config_class.training.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [
+            inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD),
+            *(
+                inspect.Parameter(f.name, keyword, default=f.default, annotation=f.type)
+                for f in own
+            ),
+            inspect.Parameter("rllib", inspect.Parameter.VAR_KEYWORD),
+        ]
+    )
+
+
+show_options(DQNConfig)

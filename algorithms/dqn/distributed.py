@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import ray
+from ray.rllib.core import DEFAULT_MODULE_ID
 
 from algorithms.dqn.episodes import Episode
 from algorithms.dqn.learners import LearnerActors, LocalLearner, is_whole, merge
@@ -77,17 +78,17 @@ class Distributed:
         self._broadcast()
 
     @property
-    def num_updates(self) -> int:
-        """Minibatch updates acknowledged in all."""
-        return self.learners.num_updates
+    def num_updates(self) -> dict[str, int]:
+        """By level, minibatch updates acknowledged in all."""
+        return {DEFAULT_MODULE_ID: self.learners.num_updates}
 
-    def run(self, num_steps: int) -> tuple[list[dict[str, float]], list[Episode]]:
+    def run(self, num_steps: int) -> tuple[dict[str, list[dict[str, float]]], list[Episode]]:
         """Has so many steps taken and acknowledged, and what is owed for them learnt.
 
         What is under way when it returns goes on; `settle` waits for it.
 
         Returns:
-            Metrics of each call of the learners, and the episodes that ended.
+            By level, metrics of each call of the learners; and the episodes that ended.
         """
         until = self.num_env_steps + num_steps
         self._runner_states = None
@@ -100,7 +101,7 @@ class Distributed:
             self._take_up()
         learned, self._learned = self._learned, []
         episodes, self._episodes = self._episodes, []
-        return learned, episodes
+        return {DEFAULT_MODULE_ID: learned}, episodes
 
     def settle(self) -> None:
         """Waits until nothing is under way, so that runners, shards and learners agree."""
@@ -108,9 +109,9 @@ class Distributed:
             self._wait()
             self._take_up()
         self._drawn.clear()
-        before = self.num_updates
+        before = self.learners.num_updates
         self.learners.check()
-        self.updates_owed -= self.num_updates - before
+        self.updates_owed -= self.learners.num_updates - before
         self.replay.settle()
 
     # Asking
@@ -179,10 +180,10 @@ class Distributed:
                     self._weights = network
                     self._weights_version += 1
         elif self._weights is None or (
-            self.num_updates >= self._weights_at + self._options.weights_period
+            self.learners.num_updates >= self._weights_at + self._options.weights_period
         ):
             self._next_weights = self.learners.weights()
-            self._weights_at = self.num_updates
+            self._weights_at = self.learners.num_updates
 
     # Answers
 
@@ -200,13 +201,13 @@ class Distributed:
         for report in self._runners.take_up():
             self._hear_of_steps(report)
         self.replay.hear()
-        before, restarts = self.num_updates, self.learners.num_restarts
+        before, restarts = self.learners.num_updates, self.learners.num_restarts
         for answers in self.learners.collect():
             learned = merge(answers)
             self._learned.append(learned.metrics)
             if self._options.prioritized:
                 self.replay.update_priorities(learned.origin, learned.id, learned.error)
-        self.updates_owed -= self.num_updates - before  # grows where updates were lost
+        self.updates_owed -= self.learners.num_updates - before  # grows where some were lost
         if self.learners.num_restarts > restarts:  # what they sent may have gone with them
             self._weights = self._next_weights = None
         self._broadcast()
@@ -267,7 +268,7 @@ class Distributed:
             self._runner_states = self._runners.get_states()
         return {
             "num_env_steps": self.num_env_steps,
-            "updates_owed": self.updates_owed,
+            "updates_owed": {DEFAULT_MODULE_ID: self.updates_owed},
             "order_rng": self._rng.bit_generator.state,
             "runners": self._runner_states,
         }
@@ -281,7 +282,7 @@ class Distributed:
         self.settle()
         self._states = self._max_q = self._next_max_q = self._runner_states = None
         self.num_env_steps = state["num_env_steps"]
-        self.updates_owed = state["updates_owed"]
+        self.updates_owed = state["updates_owed"][DEFAULT_MODULE_ID]
         if "order_rng" in state:
             self._rng.bit_generator.state = state["order_rng"]
         self._runners.set_states(state.get("runners", []))

@@ -140,7 +140,7 @@ def _candidate(run: RunFolder, checkpoint: str, protocol: Protocol) -> _Candidat
     options = protocol.applied(options_of(run))
     _, step = run.find_checkpoint(checkpoint)
     runner = load_runner(run, num_envs=1, seed=0, checkpoint=checkpoint)
-    weights = runner.module.get_state(inference_only=True)
+    weights = runner.get_weights()
     runner.stop()
     return _Candidate(run=run, options=options, checkpoint_step=step, weights=weights)
 

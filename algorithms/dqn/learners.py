@@ -209,7 +209,7 @@ class LearnerActors:
     def take_snapshot(self) -> None:
         """Takes one now, of learners that nothing is on its way to."""
         state: Any = ray.get(self.workers[0].get_state.remote())
-        self.num_updates: int = state["num_updates"]
+        self.num_updates: int = sum(state["num_updates"].values())
         self._snapshot, self._next = (ray.put(state), self.num_updates), None
 
     def check(self) -> None:

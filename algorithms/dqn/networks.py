@@ -72,6 +72,10 @@ class DQNModule(TorchRLModule, InferenceOnlyAPI):
         q = self.q_values(batch[Columns.OBS])
         return {Columns.ACTIONS: q.argmax(dim=1), "q_values": q}
 
+    def see(self, batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
+        """What the networks are shown of a batch: the states acted on, and those after them."""
+        return batch["s_tm1"], batch["s_t"]
+
     def _forward_train(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Tensor]:
         """Values a loss needs.
 
@@ -81,19 +85,20 @@ class DQNModule(TorchRLModule, InferenceOnlyAPI):
             atoms also `logits_tm1` (B, A, Z) with gradients, which `q_tm1` then has none of, and
             `logits_t_value` (B, A, Z).
         """
+        s_tm1, s_t = self.see(batch)
         bootstrap = getattr(self, "target", self.online)
         if self.online.num_atoms == 1:
-            q_tm1 = self.online(batch["s_tm1"])
+            q_tm1 = self.online(s_tm1)
             with torch.no_grad():
-                q_t_value = bootstrap(batch["s_t"])
-                q_t_selector = self.online(batch["s_t"]) if self.double else q_t_value
+                q_t_value = bootstrap(s_t)
+                q_t_selector = self.online(s_t) if self.double else q_t_value
             values = {"q_tm1": q_tm1}
         else:
-            logits_tm1 = self.online.outputs(batch["s_tm1"])
+            logits_tm1 = self.online.outputs(s_tm1)
             with torch.no_grad():
-                logits_t_value = bootstrap.outputs(batch["s_t"])
+                logits_t_value = bootstrap.outputs(s_t)
                 q_t_value = self.online.mean(logits_t_value)
-                q_t_selector = self.online(batch["s_t"]) if self.double else q_t_value
+                q_t_selector = self.online(s_t) if self.double else q_t_value
                 q_tm1 = self.online.mean(logits_tm1)
             values = {"q_tm1": q_tm1, "logits_tm1": logits_tm1, "logits_t_value": logits_t_value}
         return values | {"q_t_value": q_t_value, "q_t_selector": q_t_selector}

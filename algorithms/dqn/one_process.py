@@ -6,98 +6,146 @@ acts with the learner's own network, so no weights are copied.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from algorithms.dqn.episodes import Episode
-from algorithms.dqn.learner import DQNLearner
 from algorithms.dqn.options import DQNOptions
 from algorithms.dqn.runner import DQNRunner
-from algorithms.replay import FrameReplay, PrioritizedReplay
+from algorithms.dqn.updates import QUpdates
+from algorithms.replay import Fragment, FrameReplay, PrioritizedReplay
 
 
-class OneProcess:
-    """The loop of one process.
+class Level:
+    """What one network learns from in this process, and what it is owed; DQN has one.
 
     Args:
-        options: Of the run.
-        runner: Plays.
-        learner: Learns.
-        replay: What is learnt from.
+        options: How it is learned.
+        updates: Makes its updates.
+        replay: What it learns from.
+        first_step: Step from which on it learns.
 
     Attributes:
-        num_env_steps: Steps taken in all.
-        updates_owed: Minibatch updates to be made for them, by `updates_per_step`.
+        updates_owed: Minibatch updates to be made for the steps taken, by `updates_per_step`.
     """
 
     def __init__(
-        self, options: DQNOptions, runner: DQNRunner, learner: DQNLearner, replay: FrameReplay
+        self, options: DQNOptions, updates: QUpdates, replay: FrameReplay, *, first_step: int = 0
     ) -> None:
-        self._options, self._runner, self._learner = options, runner, learner
-        self.replay = replay
-        self.num_env_steps = 0
+        self.options, self.updates, self.replay = options, updates, replay
+        self._first_step = first_step
         self.updates_owed = 0.0
-        runner.use_module(learner.dqn_module)
 
     @property
-    def num_updates(self) -> int:
-        """Minibatch updates made in all."""
-        return self._learner.num_updates
-
-    @property
-    def epsilon(self) -> float:
-        """Chance of a random action now."""
-        return self._runner.epsilon
-
-    def run(self, num_steps: int) -> tuple[list[dict[str, float]], list[Episode]]:
-        """Acts and learns for so many steps.
-
-        Returns:
-            Metrics of each call of the learner, and the episodes that ended.
-        """
-        options, runner = self._options, self._runner
-        until = self.num_env_steps + num_steps
-        learned: list[dict[str, float]] = []
-        episodes: list[Episode] = []
-        while self.num_env_steps < until:
-            runner.start_step()
-            if options.overlap:
-                learned += self._learn()
-            episodes += runner.finish_step()
-            taken = runner.num_env_steps_sampled_lifetime - self.num_env_steps
-            self.num_env_steps += taken
-            self.replay.add(runner.take_fragment())
-            if self._may_learn():
-                self.updates_owed += taken * options.updates_per_step
-            if not options.overlap:
-                learned += self._learn()
-        return learned, episodes
-
-    def _may_learn(self) -> bool:
+    def may_learn(self) -> bool:
         """Whether the replay holds enough: `learning_starts` frames, or all it ever will."""
-        enough = len(self.replay) >= self._options.frames_to_learn
+        enough = len(self.replay) >= self.options.frames_to_learn
         return enough or self.replay.tail > 0
 
-    def _learn(self) -> list[dict[str, float]]:
-        """Makes the updates owed, in whole calls of `updates_per_call` minibatches."""
-        options, replay = self._options, self.replay
-        per_call, lr = options.updates_per_call, options.learning_rate(self.num_env_steps)
+    def take(self, fragment: Fragment | None, num_steps: int, num_env_steps: int) -> None:
+        """Stores records, and owes updates for steps.
+
+        Args:
+            fragment: The records; None: there are none.
+            num_steps: How many steps.
+            num_env_steps: Steps taken in all.
+        """
+        if fragment is not None:
+            self.replay.add(fragment)
+        if self.may_learn and num_env_steps > self._first_step:
+            self.updates_owed += num_steps * self.options.updates_per_step
+
+    def learn(self, num_env_steps: int) -> list[dict[str, float]]:
+        """Makes the updates owed, in whole calls of `updates_per_call` minibatches.
+
+        Args:
+            num_env_steps: Steps taken in all, on which schedules depend.
+
+        Returns:
+            Metrics of each call.
+        """
+        options, replay = self.options, self.replay
+        per_call, lr = options.updates_per_call, options.learning_rate(num_env_steps)
         results = []
-        if not self._may_learn():  # after a restore, updates may be owed before frames are there
+        if not self.may_learn:  # after a restore, updates may be owed before frames are there
             return results
         while self.updates_owed >= per_call:
             if isinstance(replay, PrioritizedReplay):
-                replay.importance_exponent = options.importance_exponent(self.num_env_steps)
+                replay.importance_exponent = options.importance_exponent(num_env_steps)
             batch = replay.sample(per_call * options.batch_size)
-            metrics, errors = self._learner.update_minibatches(batch, per_call, lr)
+            metrics, errors = self.updates.update_minibatches(batch, per_call, lr)
             if isinstance(replay, PrioritizedReplay):
                 replay.update_priorities(batch.id, errors)
             results.append(metrics)
             self.updates_owed -= per_call
         return results
 
+
+class OneProcess:
+    """The loop of one process.
+
+    Args:
+        runner: Plays.
+        levels: What learns, by the names of its modules.
+        overlap: Whether to learn while the emulator steps.
+
+    Attributes:
+        num_env_steps: Steps taken in all.
+    """
+
+    def __init__(self, runner: DQNRunner, levels: Mapping[str, Level], *, overlap: bool) -> None:
+        self.runner, self.levels, self._overlap = runner, dict(levels), overlap
+        self.num_env_steps = 0
+
+    @property
+    def num_updates(self) -> dict[str, int]:
+        """By level, minibatch updates made in all."""
+        return {name: level.updates.num_updates for name, level in self.levels.items()}
+
+    @property
+    def updates_owed(self) -> dict[str, float]:
+        """By level, minibatch updates to be made."""
+        return {name: level.updates_owed for name, level in self.levels.items()}
+
+    @property
+    def epsilon(self) -> float:
+        """Chance of a random action now."""
+        return self.runner.epsilon
+
+    def run(self, num_steps: int) -> tuple[dict[str, list[dict[str, float]]], list[Episode]]:
+        """Acts and learns for so many steps.
+
+        Returns:
+            By level, metrics of each call of the learner; and the episodes that ended.
+        """
+        runner, until = self.runner, self.num_env_steps + num_steps
+        learned: dict[str, list[dict[str, float]]] = {name: [] for name in self.levels}
+        episodes: list[Episode] = []
+        while self.num_env_steps < until:
+            runner.start_step()
+            if self._overlap:
+                self._learn(learned)
+            episodes += runner.finish_step()
+            taken = runner.num_env_steps_sampled_lifetime - self.num_env_steps
+            self.num_env_steps += taken
+            self._store(taken)
+            if not self._overlap:
+                self._learn(learned)
+        return learned, episodes
+
+    def _store(self, taken: int) -> None:
+        """Gives each level what was recorded of the latest steps."""
+        fragments = self.runner.take_fragments()
+        for name, level in self.levels.items():
+            level.take(fragments.get(name), taken, self.num_env_steps)
+
+    def _learn(self, learned: dict[str, list[dict[str, float]]]) -> None:
+        for name, level in self.levels.items():
+            learned[name] += level.learn(self.num_env_steps)
+
     def runner_metrics(self) -> list[Any]:
         """What runners logged since the last call, for RLlib to aggregate."""
-        return [self._runner.get_metrics()]
+        return [self.runner.get_metrics()]
 
     def faults(self) -> dict[str, int]:
         """What was lost so far: nothing that this process would live to tell."""
@@ -110,8 +158,9 @@ class OneProcess:
     def set_state(self, state: dict[str, Any]) -> None:
         """Takes up what `get_state` gave, of this loop or of that of many processes."""
         self.num_env_steps = state["num_env_steps"]
-        self.updates_owed = state["updates_owed"]
-        self._runner.num_env_steps_sampled_lifetime = self.num_env_steps
+        for name, level in self.levels.items():
+            level.updates_owed = state["updates_owed"][name]
+        self.runner.num_env_steps_sampled_lifetime = self.num_env_steps
 
     def settle(self) -> None:
         """Nothing is ever under way here between two calls of `run`."""

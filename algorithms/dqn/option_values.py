@@ -7,6 +7,7 @@ from typing import Any
 from arcadia.errors import UserError
 
 _CHOICES: dict[str, tuple[str, ...]] = {
+    "emulator": ("vector", "ram"),
     "preprocess": ("crop", "resize"),
     "network": ("nips2013", "nature2015"),
     "loss": ("squared", "huber"),
@@ -85,14 +86,22 @@ def check_values(options: Any) -> None:
         value = getattr(options, name)
         if value not in allowed:
             raise UserError(f"{name} {value!r}: must be one of {', '.join(allowed)}")
-    for name, (low, high) in _RANGES.items():
-        value = getattr(options, name)
-        if value is None:
-            continue
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise UserError(f"{name} {value!r}: must be a number")
-        if not low <= value <= high:
-            raise UserError(f"{name} {value}: must be {_interval(low, high)}")
+    for name, allowed in _RANGES.items():
+        check_range(name, getattr(options, name), *allowed)
+
+
+def check_range(name: str, value: Any, low: float, high: float) -> None:
+    """Refuses a number that is out of its range; None passes.
+
+    Raises:
+        UserError: naming option, value and range.
+    """
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise UserError(f"{name} {value!r}: must be a number")
+    if not low <= value <= high:
+        raise UserError(f"{name} {value}: must be {_interval(low, high)}")
 
 
 def _interval(low: float, high: float) -> str:

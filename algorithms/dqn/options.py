@@ -66,6 +66,9 @@ class DQNOptions:
     learnt again when one of them dies."""
 
     # Atari
+    emulator: Literal["vector", "ram"] = "vector"
+    """vector: ale-py's native vector environment, whose threads work while the learner does. ram:
+    the plain emulator in this thread, whose memory can be read, as goals need it."""
     frame_skip: int = 4
     """Emulator frames an action is repeated for (2013: 4, and 3 for Space Invaders)."""
     frame_stack: int = 4
@@ -328,9 +331,9 @@ class DQNOptions:
         return min(1.0, step / max(1, self.steps(self.total_frames if frames is None else frames)))
 
 
-def option_names() -> tuple[str, ...]:
-    """Names of all options, in the order of :class:`DQNOptions`."""
-    return tuple(field.name for field in dataclasses.fields(DQNOptions))
+def option_names(cls: type[DQNOptions] = DQNOptions) -> tuple[str, ...]:
+    """Names of all options, in the order of their class."""
+    return tuple(field.name for field in dataclasses.fields(cls))
 
 
 def check_option_names(names: Any) -> None:

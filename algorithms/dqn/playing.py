@@ -71,7 +71,7 @@ class SharePlayer:
 
     Args:
         config: What is played, and `epsilon_eval`.
-        weights: The policy's network, as `RLModule.get_state(inference_only=True)` gives it.
+        weights: The policy's network, as `DQNRunner.get_weights` gives it.
         shares: What to play.
     """
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import ray
 from ray.exceptions import RayActorError
+from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED, NUM_ENV_STEPS_SAMPLED_LIFETIME
 
 from algorithms.replay import Fragment, RecordFlag
 from algorithms.replay.shard import ShardStatus, split_by_shard
@@ -114,7 +115,7 @@ class Pushes:
         """
         assert self._sender is not None, "push before connect"
         if weights is not None:
-            self.module.set_state(weights)
+            self.take_weights(weights)
         self.schedule_step = step
         first = self.num_env_steps_sampled_lifetime
         report = Report(epsilon=self.epsilon, episodes=self._act(num_timesteps, None))
@@ -126,3 +127,12 @@ class Pushes:
         if with_metrics:
             report.metrics = self.get_metrics()
         return report
+
+    def get_metrics(self: Any) -> Any:
+        """Metrics since the last call, for RLlib to aggregate."""
+        self.metrics.log_value(NUM_ENV_STEPS_SAMPLED, self._num_steps, reduce="sum")
+        self.metrics.log_value(
+            NUM_ENV_STEPS_SAMPLED_LIFETIME, self._num_steps, reduce="lifetime_sum"
+        )
+        self._num_steps = 0
+        return self.metrics.reduce()

@@ -8,34 +8,30 @@ stream per sub-environment) and its own random numbers. What leaves it is a
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import ray
 import torch
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.callbacks.utils import make_callback
-from ray.rllib.core import COMPONENT_RL_MODULE, DEFAULT_MODULE_ID
+from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.env import INPUT_ENV_SPACES
 from ray.rllib.env.env_context import EnvContext
 from ray.rllib.env.env_runner import EnvRunner
 from ray.rllib.utils import force_list
 from ray.rllib.utils.checkpoints import Checkpointable
-from ray.rllib.utils.metrics import (
-    NUM_ENV_STEPS_SAMPLED,
-    NUM_ENV_STEPS_SAMPLED_LIFETIME,
-    WEIGHTS_SEQ_NO,
-)
 
 from algorithms.dqn.episodes import Episode, log_episodes
 from algorithms.dqn.networks import DQNModule
 from algorithms.dqn.pushing import Pushes
 from algorithms.dqn.recorder import Recorder
+from algorithms.dqn.runner_state import KeepsState
 from algorithms.dqn.stacks import FrameStacks, make_frames, observation_space
 from algorithms.dqn.trace import EpisodeTrace
+from algorithms.envs import FrameStep
 from algorithms.replay import Fragment, RecordFlag
 from arcadia.cluster import quiet
-from arcadia.errors import UserError
 
 if TYPE_CHECKING:
     import gymnasium as gym
@@ -45,7 +41,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-class DQNRunner(Pushes, EnvRunner, Checkpointable):
+class DQNRunner(Pushes, KeepsState, EnvRunner, Checkpointable):
     """Steps `num_envs_per_env_runner` environments with an epsilon-greedy policy.
 
     `sample()` returns a fragment for the replay; `push()` sends it to shards and returns counters;
@@ -96,13 +92,31 @@ class DQNRunner(Pushes, EnvRunner, Checkpointable):
     def make_module(self) -> None:
         """Makes this runner's own copy of the network."""
         spec = self.config.get_multi_rl_module_spec(spaces=self.get_spaces(), inference_only=True)
-        module = spec[DEFAULT_MODULE_ID].build()
-        assert isinstance(module, DQNModule)
-        self.module: DQNModule = module
+        self.modules: dict[str, DQNModule] = {}
+        for name, own in (spec.rl_module_specs or {}).items():
+            module = own.build()
+            assert isinstance(module, DQNModule)
+            self.modules[name] = module
 
-    def use_module(self, module: DQNModule) -> None:
-        """Acts with a module that somebody else in this process trains, without a copy."""
-        self.module = module
+    def use_modules(self, modules: Mapping[str, DQNModule]) -> None:
+        """Acts with modules that somebody else in this process trains, without a copy."""
+        self.modules = dict(modules)
+
+    @property
+    def module(self) -> DQNModule:
+        """The module that chooses actions."""
+        return next(iter(self.modules.values()))
+
+    def get_weights(self) -> dict[str, dict[str, Any]]:
+        """By module, its state, in arrays."""
+        return {
+            name: module.get_state(inference_only=True) for name, module in self.modules.items()
+        }
+
+    def take_weights(self, weights: Mapping[str, dict[str, Any]]) -> None:
+        """Acts with other weights from now on: by module, its state."""
+        for name, module in self.modules.items():
+            module.set_state(weights[name])
 
     def get_spaces(self) -> dict[str, tuple[gym.Space, gym.Space]]:
         """Spaces of the stacked observations and of the actions."""
@@ -154,15 +168,6 @@ class DQNRunner(Pushes, EnvRunner, Checkpointable):
             result = episodes if self.config.in_evaluation else fragment
         self._callback("on_sample_end", samples=result)
         return result
-
-    def get_metrics(self) -> Any:
-        """Metrics since the last call, for RLlib to aggregate."""
-        self.metrics.log_value(NUM_ENV_STEPS_SAMPLED, self._num_steps, reduce="sum")
-        self.metrics.log_value(
-            NUM_ENV_STEPS_SAMPLED_LIFETIME, self._num_steps, reduce="lifetime_sum"
-        )
-        self._num_steps = 0
-        return self.metrics.reduce()
 
     def _act(self, num_timesteps: int, epsilon: float | None) -> list[Episode]:
         """Takes at least so many steps; the episodes that ended."""
@@ -218,10 +223,10 @@ class DQNRunner(Pushes, EnvRunner, Checkpointable):
         terminal = step.terminated | (step.life_lost & self.options.life_loss_terminal)
         flags |= np.where(terminal, RecordFlag.TERMINATED, 0)
         flags |= np.where(step.truncated, RecordFlag.TRUNCATED, 0)
-        self.recorder.add(self.stacks.newest, self._actions, step.reward, flags)
+        self._record(step, flags)
         self.stacks.push(step.frame)
         ended = np.flatnonzero(done)
-        self.recorder.add_final(ended, self.stacks.newest[ended])
+        self._record_ends(ended)
         for episode, reward in zip(self._episodes, step.reward.tolist(), strict=True):
             self.num_env_steps_sampled_lifetime += 1
             episode.return_ += reward
@@ -232,9 +237,31 @@ class DQNRunner(Pushes, EnvRunner, Checkpointable):
         self._actions = None
         return [self._end_episode(i, bool(step.terminated[i])) for i in ended.tolist()]
 
+    def _record(self, step: FrameStep, flags: np.ndarray) -> None:
+        """Records a step; the stacks still show what was acted on.
+
+        Args:
+            step: What it brought.
+            flags: (N,) `RecordFlag`s.
+        """
+        assert self._actions is not None
+        self.recorder.add(self.stacks.newest, self._actions, step.reward, flags)
+
+    def _record_ends(self, ended: np.ndarray) -> None:
+        """Records the last frames of the episodes that ended, (K,)."""
+        self.recorder.add_final(ended, self.stacks.newest[ended])
+
+    def forget(self) -> None:
+        """Drops what was recorded since the last fragment."""
+        self.recorder.forget()
+
     def take_fragment(self) -> Fragment:
         """The records since the last call, encoded."""
         return self.recorder.take()
+
+    def take_fragments(self) -> dict[str, Fragment]:
+        """The same, by the module that learns from it."""
+        return {DEFAULT_MODULE_ID: self.take_fragment()}
 
     def play_episodes(self, num_episodes: int, epsilon: float | None = None) -> list[Episode]:
         """Plays the `num_episodes` that start first, from fresh starts, keeping no frames.
@@ -258,7 +285,7 @@ class DQNRunner(Pushes, EnvRunner, Checkpointable):
         while len(finished) < num_episodes:
             self.start_step(epsilon)
             finished += [e for e in self.finish_step() if e.index < last]
-            self.recorder.forget()
+            self.forget()
         self.num_env_steps_sampled_lifetime, self._num_steps = steps
         self.reset()
         return sorted(finished, key=lambda e: e.index)
@@ -292,53 +319,6 @@ class DQNRunner(Pushes, EnvRunner, Checkpointable):
         step = self.schedule_step
         return self.options.epsilon(self.num_env_steps_sampled_lifetime if step is None else step)
 
-    # State
-
-    def get_state(
-        self, components: Any = None, *, not_components: Any = None, **_: Any
-    ) -> dict[str, Any]:
-        """Counters, random numbers, open episodes and, unless excluded, the network."""
-        if components is not None and COMPONENT_RL_MODULE not in force_list(components):
-            return {}  # RLlib asks for connectors, which there are none of
-        state: dict[str, Any] = {
-            NUM_ENV_STEPS_SAMPLED_LIFETIME: self.num_env_steps_sampled_lifetime,
-            "rng": self.rng.bit_generator.state,
-            "num_episodes_started": self._num_started,
-            "sequence": self.recorder.sequence.copy(),
-            "open_episodes": self._trace.get_state(self._episodes, self.stacks),
-        }
-        if COMPONENT_RL_MODULE not in force_list(not_components):
-            state[COMPONENT_RL_MODULE] = self.module.get_state(inference_only=True)
-            state[WEIGHTS_SEQ_NO] = self._weights_seq_no
-        return state
-
-    def set_state(self, state: dict[str, Any]) -> None:
-        """Restores what `get_state` gave; takes newer weights from a learner.
-
-        Open episodes are played again, from their seeds and actions. One that then shows other
-        frames or rewards than it did was not the environment's to repeat: it is cut where it was
-        saved, which the replay sees as a truncation, its score is not counted, and a warning says
-        so.
-        """
-        self.num_env_steps_sampled_lifetime = state.get(
-            NUM_ENV_STEPS_SAMPLED_LIFETIME, self.num_env_steps_sampled_lifetime
-        )
-        if "rng" in state:
-            self.rng.bit_generator.state = state["rng"]
-        if "open_episodes" in state and not self.config.in_evaluation:
-            self._num_started = state["num_episodes_started"]
-            self._restore_episodes(state["open_episodes"], state["sequence"])
-        if COMPONENT_RL_MODULE in state:
-            weights = state[COMPONENT_RL_MODULE]
-            if isinstance(weights, ray.ObjectRef):
-                weights = ray.get(weights)
-            self.module.set_state(weights.get(DEFAULT_MODULE_ID, weights))
-            self._weights_seq_no = state.get(WEIGHTS_SEQ_NO, self._weights_seq_no)
-
-    def get_ctor_args_and_kwargs(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """For RLlib's checkpoints."""
-        return (), {"config": self.config}
-
     # Bookkeeping
 
     def _log(self, episodes: list[Episode]) -> None:
@@ -356,32 +336,6 @@ class DQNRunner(Pushes, EnvRunner, Checkpointable):
             self._episodes[i] = Episode(id_=name, index=self._num_started, env_index=i)
             self._num_started += 1
             self._tell("on_episode_start", i)
-
-    def _restore_episodes(self, saved: dict[str, Any] | None, sequence: np.ndarray) -> None:
-        """Takes up saved episodes, playing them again; see `set_state`."""
-        self.recorder.forget()
-        self._episodes = []
-        self._trace = EpisodeTrace(self.num_envs)
-        if len(sequence) != self.num_envs:
-            raise UserError(
-                f"num_envs_per_env_runner {self.num_envs}: the checkpoint has {len(sequence)} open "
-                "episodes; go on with as many environments"
-            )
-        self.recorder.sequence = sequence.copy()
-        if saved is None:
-            return
-        self._episodes = [Episode(**values) for values in saved["episodes"]]
-        repeated = self._trace.restore(saved, self._episodes, self.frames, self.stacks)
-        lost = np.flatnonzero(~repeated)
-        if len(lost):
-            logger.warning(
-                "%d of %d open episodes could not be played again to where they were saved; "
-                "they are cut there and new ones begin",
-                len(lost),
-                self.num_envs,
-            )
-            self.recorder.add_final(lost, self.stacks.newest[lost])
-            self._trace.give_up(lost)
 
     def _end_episode(self, i: int, terminated: bool) -> Episode:
         episode = self._episodes[i]

@@ -9,7 +9,7 @@ import gymnasium as gym
 import numpy as np
 
 from algorithms.dqn.options import DQNOptions
-from algorithms.envs import AtariFrames, FrameVectorEnv, GymnasiumFrames
+from algorithms.envs import AtariFrames, AtariRamFrames, FrameVectorEnv, GymnasiumFrames
 
 
 class FrameStacks:
@@ -77,7 +77,8 @@ def make_frames(
     count = num_envs or options.num_envs_per_env_runner
     if options.game is None:
         return GymnasiumFrames(make_env, count, name=str(options.env))
-    return AtariFrames(
+    frames_class = AtariRamFrames if options.emulator == "ram" else AtariFrames
+    return frames_class(
         options.game,
         count,
         frame_skip=options.frame_skip,

@@ -309,7 +309,7 @@ def _checkpoint(run: RunFolder, algo: DQN) -> None:
     step, keep = algo.num_env_steps, algo.options.save_replay
     if keep != "none":
         with _folder_to_save_to() as folder:
-            algo.replay.save(folder / "replay")
+            algo.save_replays(folder / "replay")
             run.publish_checkpoint(folder / "replay", step, shelf="replay")
     with _folder_to_save_to() as folder:
         algo.save_to_path(folder, replay=False)
@@ -331,7 +331,7 @@ def _restore(run: RunFolder, algo: DQN) -> None:
     checkpoint, step = run.find_checkpoint("last")
     algo.restore_from_path(checkpoint)
     if step in run.checkpoints("replay"):
-        algo.restore_replay(Path(run.checkpoint(step, "replay")))
+        algo.restore_replays(Path(run.checkpoint(step, "replay")))
     else:
         print(
             f"{run.storage.shown()}: its replay was not saved; it fills anew before learning goes "

@@ -17,8 +17,8 @@ from algorithms.envs.vector import GOES_ON, FrameStep
 from arcadia.errors import UserError, did_you_mean
 
 FRAME_SIZE = 84
-_SCALED_HEIGHT = 110  # rows of the 2013 picture before its crop
-_SCREEN = (210, 160, 3)
+SCALED_HEIGHT = 110  # rows of the 2013 picture before its crop
+SCREEN = (210, 160, 3)
 
 
 @cache
@@ -83,8 +83,8 @@ class AtariFrames:
         self.game = game
         self.num_envs = num_envs
         self._rows = slice(crop_top, crop_top + FRAME_SIZE) if crop else slice(None)
-        self.frame_shape: tuple[int, ...] = _SCREEN if screen else (FRAME_SIZE, FRAME_SIZE)
-        picture = _SCREEN[:2] if screen else (_SCALED_HEIGHT if crop else FRAME_SIZE, FRAME_SIZE)
+        self.frame_shape: tuple[int, ...] = SCREEN if screen else (FRAME_SIZE, FRAME_SIZE)
+        picture = SCREEN[:2] if screen else (SCALED_HEIGHT if crop else FRAME_SIZE, FRAME_SIZE)
         self._env = AtariVectorEnv(
             game,
             num_envs,

@@ -9,7 +9,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
-from algorithms.envs.vector import GOES_ON, FrameStep
+from algorithms.envs.vector import GOES_ON, FrameStep, Moment
 from arcadia.errors import UserError, did_you_mean
 
 
@@ -68,6 +68,8 @@ class GymnasiumFrames:
             self._env.single_observation_space, name
         )
         self._actions: np.ndarray | None = None
+        # Since the latest step: frames, infos, and of which environments they are.
+        self._shown: list[tuple[np.ndarray, dict[str, Any], np.ndarray]] = []
 
     @property
     def env(self) -> SyncVectorEnv:
@@ -80,8 +82,10 @@ class GymnasiumFrames:
         given = iter(seeds.tolist())
         per_env = [next(given) if starts else None for starts in mask]
         per_env = [None if seed == GOES_ON else seed for seed in per_env]
-        observations, _ = self._env.reset(seed=per_env, options={"reset_mask": mask})
-        return self._read(observations)[mask]
+        observations, infos = self._env.reset(seed=per_env, options={"reset_mask": mask})
+        frames = self._read(observations)
+        self._shown = [*([] if mask.all() else self._shown), (frames, infos, mask)]
+        return frames[mask]
 
     def send(self, actions: np.ndarray) -> None:
         """Keeps the actions for `recv`: these environments step in this process."""
@@ -89,14 +93,28 @@ class GymnasiumFrames:
 
     def recv(self) -> FrameStep:
         """Steps; see :class:`~algorithms.envs.vector.FrameVectorEnv`."""
-        observations, reward, terminated, truncated, _ = self._env.step(self._actions)
+        observations, reward, terminated, truncated, infos = self._env.step(self._actions)
+        frames = self._read(observations)
+        self._shown = [(frames, infos, np.ones(self.num_envs, bool))]
         return FrameStep(
-            frame=self._read(observations),
+            frame=frames,
             reward=reward.astype(np.float32),
             terminated=terminated,
             truncated=truncated & ~terminated,
             life_lost=np.zeros(self.num_envs, bool),
         )
+
+    def moments(self) -> list[Moment]:
+        """What each environment shows now, as a frame or a vector, with its `info`."""
+        shown: list[Moment | None] = [None] * self.num_envs
+        for frames, infos, mask in self._shown:
+            # Gymnasium has each value of `info` for all environments, and in `_name` whose it is.
+            values = {name: value for name, value in infos.items() if not name.startswith("_")}
+            for i in np.flatnonzero(mask).tolist():
+                own = {n: v[i] for n, v in values.items() if infos.get(f"_{n}", mask)[i]}
+                shown[i] = Moment(observation=frames[i], info=own)
+        assert all(moment is not None for moment in shown), "moments before reset"
+        return shown  # type: ignore[return-value]
 
     def close(self) -> None:
         """Closes the environments."""

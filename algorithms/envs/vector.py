@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import gymnasium as gym
 import numpy as np
@@ -30,6 +30,16 @@ class FrameStep:
     """(N,) bool: the episode was cut; something would have followed."""
     life_lost: np.ndarray
     """(N,) bool: a life was lost and the game goes on."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Moment:
+    """What one environment shows at one time, for goals to be judged by."""
+
+    observation: np.ndarray
+    """The newest frame, or the vector, as the environment gave it."""
+    info: dict[str, Any] = field(default_factory=dict)
+    """What it said besides: `info` of a Gymnasium environment; of a game `ram`, (128,) uint8."""
 
 
 class FrameVectorEnv(Protocol):

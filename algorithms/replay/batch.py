@@ -27,7 +27,11 @@ class Batch:
     r_t: np.ndarray
     """`(B,)` float32, discounted sum of m rewards."""
     discount_t: np.ndarray
-    """`(B,)` float32, `gamma ** m`, 0 where terminated."""
+    """`(B,)` float32, 0 where terminated, else gamma to the power of m, or of `duration`."""
+    goal: np.ndarray
+    """`(B,)` int64, the goals pursued with `a_tm1`; 0 where there are no goals."""
+    duration: np.ndarray
+    """`(B,)` int64, steps of the environment from `s_tm1` to `s_t`."""
     id: np.ndarray
     """`(B,)` int64, ids of the first records."""
     origin: np.ndarray

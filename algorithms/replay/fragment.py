@@ -29,6 +29,8 @@ _DTYPES = {
     "action": np.int32,
     "reward": np.float32,
     "flags": np.uint8,
+    "goal": np.uint8,
+    "duration": np.int32,
 }
 _ALL_FLAGS = sum(RecordFlag)
 _ENDING = RecordFlag.TERMINATED | RecordFlag.TRUNCATED
@@ -62,6 +64,10 @@ class Fragment:
     """`(K,)` float32, the game's own reward, unclipped."""
     flags: np.ndarray
     """`(K,)` uint8, `RecordFlag`s."""
+    goal: np.ndarray
+    """`(K,)` uint8, the goal pursued with the action; 0 where there are no goals."""
+    duration: np.ndarray
+    """`(K,)` int32, steps of the environment that the action took, at least 1."""
 
     def __post_init__(self) -> None:
         for name, dtype in _DTYPES.items():
@@ -77,6 +83,8 @@ class Fragment:
                 raise ValueError(f"{name} has {len(array)} records, stream {len(self.stream)}")
         if (self.sizes <= 0).any():
             raise ValueError(f"sizes must be positive, got {self.sizes.min()}")
+        if (self.duration < 1).any():
+            raise ValueError(f"duration must be at least 1, got {self.duration.min()}")
         if self.sizes.sum(dtype=np.int64) != len(self.frames):
             raise ValueError(
                 f"frames has {len(self.frames)} bytes, sizes add up to {self.sizes.sum()}"

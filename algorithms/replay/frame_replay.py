@@ -15,7 +15,7 @@ from numpy.typing import DTypeLike
 from algorithms.replay.batch import Batch
 from algorithms.replay.codec import Compression, FrameCodec
 from algorithms.replay.fragment import Fragment
-from algorithms.replay.records import MAX_DEPTH
+from algorithms.replay.records import MAX_DEPTH, Windows
 from algorithms.replay.shard_files import read_state, write_state
 from algorithms.replay.store import FrameStore
 from arcadia.errors import UserError
@@ -45,10 +45,12 @@ class FrameReplay:
         frame_dtype: Numeric dtype of a frame.
         stack: Frames in a state, 1 to 256.
         n_step: Most steps in a transition.
-        gamma: Discount a step, in `[0, 1]`.
+        gamma: Discount a record, in `[0, 1]`.
         clip_rewards: Whether each reward is replaced by its sign before it is summed (section
             5 of the paper: "all positive rewards to be 1 and all negative rewards to be -1,
             leaving 0 rewards unchanged").
+        discount_durations: Whether gamma is the discount a step of the environment instead, where
+            an action takes several: the discount of a semi-Markov decision process.
         compression: `"lz4"` or `"none"`; that of the fragments added.
         max_bytes: Ceiling on `nbytes`, or none. The oldest records go, a chunk of frames (at
             most 4 MiB, at most 1/32 of the frames' share) at a time, until it holds.
@@ -73,6 +75,7 @@ class FrameReplay:
         n_step: int = 1,
         gamma: float = 0.99,
         clip_rewards: bool = False,
+        discount_durations: bool = False,
         compression: Compression = "lz4",
         max_bytes: int | None = None,
         rng: np.random.Generator,
@@ -87,6 +90,7 @@ class FrameReplay:
         self.n_step = n_step
         self.gamma = gamma
         self.clip_rewards = clip_rewards
+        self.discount_durations = discount_durations
         self.codec = FrameCodec(frame_shape, frame_dtype, compression)
         self._store = FrameStore(
             capacity=capacity,
@@ -146,7 +150,7 @@ class FrameReplay:
         """
         live = (ids >= self.tail) & (ids < self.head)
         _, known = self._records.stacks(ids, self.stack)
-        windows = self._records.windows(ids, self.n_step, self.gamma, self.clip_rewards)
+        windows = self._windows(ids)
         return live & known & windows.whole
 
     def valid_ids(self) -> np.ndarray:
@@ -224,7 +228,7 @@ class FrameReplay:
         records = self._records
         live = (ids >= self.tail) & (ids < self.head)
         planes_tm1, known = records.stacks(ids, self.stack)
-        windows = records.windows(ids, self.n_step, self.gamma, self.clip_rewards)
+        windows = self._windows(ids)
         valid = live & known & windows.whole
         if not valid.all():
             raise ValueError(
@@ -234,7 +238,8 @@ class FrameReplay:
         # Whole because that of s_tm1 is, and the window is linked.
         planes_t, _ = records.stacks(windows.last, self.stack)
         frames, (planes_tm1, planes_t) = self._frames(planes_tm1, planes_t)
-        discount = np.where(windows.terminated, 0.0, self.gamma**windows.num_steps)
+        span = windows.duration if self.discount_durations else windows.num_steps
+        discount = np.where(windows.terminated, 0.0, self.gamma**span)
         return Batch(
             frames=frames,
             planes_tm1=planes_tm1,
@@ -242,9 +247,16 @@ class FrameReplay:
             a_tm1=records.actions(ids).astype(np.int64),
             r_t=windows.reward.astype(np.float32),
             discount_t=discount.astype(np.float32),
+            goal=records.goals(ids).astype(np.int64),
+            duration=windows.duration,
             id=ids,
             origin=np.full(len(ids), self.origin),
             weight=np.ones(len(ids), dtype=np.float32),
+        )
+
+    def _windows(self, ids: np.ndarray) -> Windows:
+        return self._records.windows(
+            ids, self.n_step, self.gamma, self.clip_rewards, self.discount_durations
         )
 
     def _frames(self, *planes: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
@@ -300,8 +312,8 @@ class FrameReplay:
     def set_state(self, state: dict[str, Any]) -> None:
         """Takes up a state: samples and evictions go on as they would have.
 
-        `n_step`, `gamma` and `clip_rewards` are applied when sampling, so they may differ from
-        those of the replay that the state is from.
+        `n_step`, `gamma`, `clip_rewards` and `discount_durations` are applied when sampling, so
+        they may differ from those of the replay that the state is from.
 
         Raises:
             ValueError: If the state is of a replay with another stack, capacity, ceiling,

@@ -25,6 +25,8 @@ _COLUMNS = {
     "flags": np.uint8,
     "action": np.int32,
     "reward": np.float32,
+    "goal": np.uint8,
+    "duration": np.int32,
 }
 
 
@@ -38,6 +40,8 @@ class Windows(NamedTuple):
     which the window breaks off."""
     num_steps: np.ndarray
     """`(B,)` int64 in `[1, n_step]`."""
+    duration: np.ndarray
+    """`(B,)` int64, steps of the environment in the window."""
     terminated: np.ndarray
     """`(B,)` bool."""
     reward: np.ndarray
@@ -68,6 +72,8 @@ class RecordRing:
         self._flags = self._columns["flags"]
         self._action = self._columns["action"]
         self._reward = self._columns["reward"]
+        self._goal = self._columns["goal"]
+        self._duration = self._columns["duration"]
         self.tail = 0
         self.head = 0
         self.num_transitions = 0
@@ -96,6 +102,8 @@ class RecordRing:
         action: np.ndarray,
         reward: np.ndarray,
         flags: np.ndarray,
+        goal: np.ndarray,
+        duration: np.ndarray,
     ) -> None:
         """Appends K records, at most `capacity - len(self)`, and links them.
 
@@ -105,6 +113,8 @@ class RecordRing:
             action: `(K,)` int32.
             reward: `(K,)` float32.
             flags: `(K,)` uint8.
+            goal: `(K,)` uint8.
+            duration: `(K,)` int32.
         """
         ids = np.arange(self.head, self.head + len(stream))
         slots = ids % self.capacity
@@ -113,6 +123,8 @@ class RecordRing:
         self._flags[slots] = flags
         self._action[slots] = action
         self._reward[slots] = reward
+        self._goal[slots] = goal
+        self._duration[slots] = duration
         self.head += len(stream)
         self.num_transitions += _num_transitions(flags)
         # Stable, so that each stream's records stay in their order.
@@ -166,6 +178,10 @@ class RecordRing:
         """Actions of live records, int32."""
         return self._action[ids % self.capacity]
 
+    def goals(self, ids: np.ndarray) -> np.ndarray:
+        """Goals of live records, uint8."""
+        return self._goal[ids % self.capacity]
+
     def have_actions(self, ids: np.ndarray) -> np.ndarray:
         """Whether live records have an action, bool."""
         return (self._flags[ids % self.capacity] & _FINAL) == 0
@@ -175,12 +191,14 @@ class RecordRing:
         return np.isin(ids, [id_ for id_, _ in self._last.values()])
 
     def columns(self, ids: np.ndarray) -> dict[str, np.ndarray]:
-        """`action`, `reward` and `flags` of live records."""
+        """`action`, `reward`, `flags`, `goal` and `duration` of live records."""
         slots = ids % self.capacity
         return {
             "action": self._action[slots],
             "reward": self._reward[slots],
             "flags": self._flags[slots],
+            "goal": self._goal[slots],
+            "duration": self._duration[slots],
         }
 
     def newest(self) -> list[tuple[int, int, int]]:
@@ -224,7 +242,14 @@ class RecordRing:
             planes[:, -1 - back] = np.where(inside, current, -1)
         return planes, whole
 
-    def windows(self, ids: np.ndarray, n_step: int, gamma: float, clip_rewards: bool) -> Windows:
+    def windows(
+        self,
+        ids: np.ndarray,
+        n_step: int,
+        gamma: float,
+        clip_rewards: bool,
+        discount_durations: bool = False,
+    ) -> Windows:
         """Follows the n-step windows that begin at records.
 
         A window ends after `n_step` actions, after a `TERMINATED` or `TRUNCATED` record, or
@@ -233,8 +258,9 @@ class RecordRing:
         Args:
             ids: `(B,)` int64 of live records.
             n_step: Most actions in a window.
-            gamma: Discount a step.
+            gamma: Discount a record.
             clip_rewards: Whether to sum the signs of the rewards.
+            discount_durations: Whether gamma is the discount a step of the environment instead.
         """
         last = ids
         flags = self._flags[ids % self.capacity]
@@ -242,22 +268,25 @@ class RecordRing:
         going = whole.copy()
         terminated = np.zeros(len(ids), dtype=bool)
         num_steps = np.zeros(len(ids), dtype=np.int64)
+        duration = np.zeros(len(ids), dtype=np.int64)
         total = np.zeros(len(ids), dtype=np.float64)
         for step in range(n_step):
             slots = last % self.capacity
             reward = self._reward[slots]
             if clip_rewards:
                 reward = np.sign(reward)
-            total += np.where(going, gamma**step * reward.astype(np.float64), 0.0)
+            discount = gamma**duration if discount_durations else gamma**step
+            total += np.where(going, discount * reward.astype(np.float64), 0.0)
             difference = self._next[slots]
             terminated |= going & ((flags & _TERMINATED) != 0)
             ending = (flags & _ENDING) != 0
             num_steps += going
+            duration += going * self._duration[slots]
             whole &= ~going | (difference > 0)
             last = np.where(going, last + difference, last)
             flags = self._flags[last % self.capacity]
             going &= ~ending & (difference > 0) & ((flags & _FINAL) == 0)
-        return Windows(whole, last, num_steps, terminated, total)
+        return Windows(whole, last, num_steps, duration, terminated, total)
 
     def get_state(self) -> dict[str, Any]:
         """The live records, oldest first, as arrays and ints."""

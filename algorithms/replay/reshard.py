@@ -95,6 +95,15 @@ def reshard(
                     yield Move(new, fragment, priorities)
 
 
+def fill(replay: FrameReplay, folders: Sequence[str | os.PathLike[str]], num_streams: int) -> None:
+    """Adds the records of saved shards to an empty replay; see `reshard`."""
+    for move in reshard(folders, num_streams=num_streams, num_shards=1):
+        replay.add(move.fragment)
+        if isinstance(replay, PrioritizedReplay) and move.priorities is not None:
+            ids = np.arange(replay.head - len(move.fragment), replay.head)
+            replay.set_priorities(ids, move.priorities)
+
+
 def _plan(
     replay: FrameReplay, num_streams: int, fill: np.ndarray, names: Iterator[int]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -98,6 +98,8 @@ class FrameStore:
                 action=fragment.action[start:stop],
                 reward=fragment.reward[start:stop],
                 flags=fragment.flags[start:stop],
+                goal=fragment.goal[start:stop],
+                duration=fragment.duration[start:stop],
             )
             self._hold_ceiling(opening=False)  # the table of streams may have grown
             start, start_byte = stop, stop_byte

@@ -62,7 +62,7 @@ def played(
     options: DQNOptions, parts: list[Share], num_actors: int = 0
 ) -> tuple[list[Game], list[int]]:
     runner = runner_of(options)
-    weights = runner.module.get_state(inference_only=True)
+    weights = runner.get_weights()
     runner.stop()
     games: list[Game] = []
     steps: list[int] = []
@@ -297,9 +297,7 @@ def test_an_actor_that_dies_or_fails_is_one_clear_error_and_leaves_none_behind()
     runner = runner_of(options)
     config = DQNConfig.of_options(options).environment(env_config={"fails": True})
     with pytest.raises(KeyError, match="no such state"):
-        play_in_actors(
-            config, runner.module.get_state(inference_only=True), parts, lambda *_: None, 2
-        )
+        play_in_actors(config, runner.get_weights(), parts, lambda *_: None, 2)
     assert free_cpus_come_back()
 
 

@@ -24,6 +24,8 @@ def table(
     rewards: Sequence[float] | None = None,
     stream: int | Sequence[int] = 0,
     sequence: int | Sequence[int] = 0,
+    goals: Sequence[int] | None = None,
+    durations: Sequence[int] | None = None,
     codec: FrameCodec | None = None,
 ) -> Fragment:
     """Makes a fragment of a line such as `"F . T . C E"`, a word a record.
@@ -49,6 +51,8 @@ def table(
         action=np.where(final, 0, 10 * firsts.astype(np.int32)).astype(np.int32),
         reward=np.array(rewards if rewards is not None else [0.0] * len(words), np.float32),
         flags=np.array(values, dtype=np.uint8),
+        goal=np.array(goals if goals is not None else [0] * len(words), np.uint8),
+        duration=np.array(durations if durations is not None else [1] * len(words), np.int32),
     )
 
 

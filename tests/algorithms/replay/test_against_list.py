@@ -22,14 +22,19 @@ class Record:
     action: int
     reward: float
     flags: int
+    goal: int
+    duration: int
 
 
 class ListReplay:
     """Keeps everything; says what a replay that holds `[tail, head)` must give."""
 
-    def __init__(self, stack: int, n_step: int, clip_rewards: bool) -> None:
+    def __init__(
+        self, stack: int, n_step: int, clip_rewards: bool, discount_durations: bool
+    ) -> None:
         self.records: list[Record] = []
         self.stack, self.n_step, self.clip_rewards = stack, n_step, clip_rewards
+        self.discount_durations = discount_durations
 
     def previous(self, index: int) -> int | None:
         record = self.records[index]
@@ -63,17 +68,19 @@ class ListReplay:
         return np.stack(planes[::-1])
 
     def transition(self, index: int, tail: int) -> tuple[Any, ...] | None:
-        """`(s_tm1, a_tm1, r_t, discount_t, s_t)`, or nothing where it is not valid."""
+        """`(s_tm1, a_tm1, r_t, discount_t, goal, duration, s_t)`, or nothing where it is not
+        valid."""
         record = self.records[index]
         s_tm1 = self.state(index, tail)
         if index < tail or record.flags & FINAL or s_tm1 is None:
             return None
-        total, discount, here = 0.0, 1.0, index
+        total, discount, duration, here = 0.0, 1.0, 0, index
         for _ in range(self.n_step):
             record = self.records[here]
             reward = float(np.sign(record.reward)) if self.clip_rewards else record.reward
             total += discount * reward
-            discount *= GAMMA
+            discount *= GAMMA**record.duration if self.discount_durations else GAMMA
+            duration += record.duration
             after = self.next(here)
             if after is None:
                 return None
@@ -85,7 +92,8 @@ class ListReplay:
                 break
         s_t = self.state(here, tail)
         assert s_t is not None
-        return s_tm1, self.records[index].action, total, discount, s_t
+        first = self.records[index]
+        return s_tm1, first.action, total, discount, first.goal, duration, s_t
 
 
 EVENTS = ["step"] * 12 + [
@@ -132,7 +140,9 @@ def histories(draw: st.DrawFn, shape: tuple[int, ...], dtype: type) -> list[Reco
             frame = (rng.random(shape) * 255).astype(dtype)
             reward = float(rng.choice([-2.0, -0.5, 0.0, 0.25, 1.0, 3.0]))
             action = 0 if flags & FINAL else int(rng.integers(0, 18))
-            records.append(Record(stream, sequence[stream], frame, action, reward, int(flags)))
+            goal, duration = int(rng.integers(0, 256)), int(rng.integers(1, 4))
+            own = (frame, action, reward, int(flags), goal, duration)
+            records.append(Record(stream, sequence[stream], *own))
         sequence[stream] += 1
     return records
 
@@ -152,6 +162,8 @@ def fragment(records: list[Record], codec: FrameCodec) -> Fragment:
         action=column("action", np.int32),
         reward=column("reward", np.float32),
         flags=column("flags", np.uint8),
+        goal=column("goal", np.uint8),
+        duration=column("duration", np.int32),
     )
 
 
@@ -165,13 +177,12 @@ def check(replay: FrameReplay, model: ListReplay) -> None:
     everywhere = np.arange(-2, head + 3)
     np.testing.assert_array_equal(everywhere[replay.is_valid(everywhere)], list(expected))
     batch = replay.gather(replay.valid_ids())
-    for index, s_tm1, a_tm1, r_t, discount_t, s_t in zip(
-        batch.id, batch.s_tm1, batch.a_tm1, batch.r_t, batch.discount_t, batch.s_t, strict=True
-    ):
+    columns = (batch.a_tm1, batch.r_t, batch.discount_t, batch.goal, batch.duration)
+    for index, s_tm1, s_t, *values in zip(batch.id, batch.s_tm1, batch.s_t, *columns, strict=True):
         row = expected[int(index)]
         np.testing.assert_array_equal(s_tm1, row[0])
-        assert (a_tm1, r_t, discount_t) == row[1:4]
-        np.testing.assert_array_equal(s_t, row[4])
+        assert tuple(values) == row[1:6]
+        np.testing.assert_array_equal(s_t, row[6])
     if expected:
         assert set(replay.sample_ids(16).tolist()) <= set(expected)
 
@@ -194,7 +205,7 @@ def compare(data: st.DataObject) -> None:
     shape, dtype = data.draw(st.sampled_from([((5, 6), np.uint8), ((3,), np.float32)]))
     records = data.draw(histories(shape, dtype))
     stack, n_step = data.draw(st.integers(1, 4)), data.draw(st.integers(1, 4))
-    clip_rewards = data.draw(st.booleans())
+    clip_rewards, discount_durations = data.draw(st.booleans()), data.draw(st.booleans())
     capacity = data.draw(st.one_of(st.integers(1, 40), st.just(70)))
     max_bytes = data.draw(st.one_of(st.none(), st.integers(9_000, 14_000)))
     options: dict[str, Any] = {
@@ -205,11 +216,12 @@ def compare(data: st.DataObject) -> None:
         "n_step": n_step,
         "gamma": GAMMA,
         "clip_rewards": clip_rewards,
+        "discount_durations": discount_durations,
         "compression": data.draw(st.sampled_from(["lz4", "none"])),
         "max_bytes": max_bytes,
     }
     replay = FrameReplay(**options, rng=np.random.default_rng(0))
-    model = ListReplay(stack, n_step, clip_rewards)
+    model = ListReplay(stack, n_step, clip_rewards, discount_durations)
     while len(model.records) < len(records):
         start = len(model.records)
         part = records[start : start + data.draw(st.integers(1, 20))]

@@ -12,7 +12,7 @@ from tests.algorithms.replay.tables import table
 def test_fragment_knows_its_length_and_bytes():
     fragment = table("F . T E", frames=[1, 2, 3, 4])
     assert len(fragment) == 4
-    assert fragment.nbytes == 4 * (8 + 8 + 4 + 4 + 4 + 1) + len(fragment.frames)
+    assert fragment.nbytes == 4 * (8 + 8 + 4 + 4 + 4 + 1 + 1 + 4) + len(fragment.frames)
 
 
 def test_empty_fragment_is_a_fragment():
@@ -26,6 +26,8 @@ def test_empty_fragment_is_a_fragment():
         ({"reward": np.zeros((2, 1), np.float32)}, r"got float32 of shape \(2, 1\)"),
         ({"action": [1, 2]}, "action must be a vector of int32, got list"),
         ({"flags": np.zeros(3, np.uint8)}, "flags has 3 records, stream 2"),
+        ({"goal": np.zeros(2, np.int64)}, "goal must be a vector of uint8, got int64"),
+        ({"duration": np.array([1, 0], np.int32)}, "duration must be at least 1, got 0"),
         ({"frames": np.zeros(7, np.uint8)}, "frames has 7 bytes, sizes add up to"),
         ({"sizes": np.array([4, 0], np.int32)}, "sizes must be positive, got 0"),
         ({"flags": np.array([1, 16], np.uint8)}, "flags has 16, more than 15"),

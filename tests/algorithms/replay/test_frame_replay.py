@@ -70,6 +70,21 @@ def test_window_ends_at_the_final_frame_even_without_a_reason():
     }
 
 
+def test_actions_of_several_steps_are_discounted_by_them():
+    several = dict(rewards=[1, 2, 4, 0], durations=[2, 3, 1, 1], goals=[7, 8, 255, 0])
+    for discount_durations, returns, discounts in (
+        (True, [1 + 2 / 4, 2 + 4 / 8, 4.0], [0.5**5, 0.5**4, 0.5]),
+        (False, [1 + 2 / 2, 2 + 4 / 2, 4.0], [0.25, 0.25, 0.5]),
+    ):
+        replay = make(n_step=2, discount_durations=discount_durations)
+        replay.add(table("F . . E", frames=[1, 2, 3, 4], **several))
+        batch = replay.gather(replay.valid_ids())
+        assert batch.r_t.tolist() == returns
+        assert batch.discount_t.tolist() == discounts
+        assert batch.goal.tolist() == [7, 8, 255]
+        assert batch.duration.tolist() == [5, 4, 1]
+
+
 def test_window_must_be_complete():
     replay = make(n_step=2)
     replay.add(table("F .", frames=[1, 2]))
