@@ -33,6 +33,7 @@ class Command(NamedTuple):
 
 COMMANDS: dict[str, Command] = {
     "train dqn": Command("algorithms.dqn.job:train", "train DQN on Atari or a Gymnasium env"),
+    "train hdqn": Command("algorithms.hdqn.job:train", "train hierarchical DQN"),
     "evaluate": Command("arcadia.commands:evaluate", "play a run's policy and a random one"),
     "watch": Command("arcadia.commands:watch", "film a run's policy at play"),
     "export": Command("arcadia.commands:export", "write a run's policy as ONNX"),

@@ -8,7 +8,11 @@ from types import ModuleType
 from arcadia.errors import UserError, did_you_mean
 from arcadia.runs import RunFolder
 
-JOBS = {"dqn": "algorithms.dqn.job", "dqn-seeds": "algorithms.dqn.seeds"}
+JOBS = {
+    "dqn": "algorithms.dqn.job",
+    "dqn-seeds": "algorithms.dqn.seeds",
+    "hdqn-chain": "algorithms.hdqn.chain",
+}
 """By a run's kind: the module with `evaluate(runs, options)`, `watch(run, options)`,
 `export(run, options)` and `report(run)`."""
 

@@ -1,0 +1,82 @@
+"""h-DQN as an RLlib algorithm: DQN with one more level."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, ClassVar
+
+from ray.rllib.utils.metrics import ENV_RUNNER_RESULTS
+
+from algorithms.dqn.algorithm import DQN
+from algorithms.dqn.one_process import OneProcess
+from algorithms.dqn.options import DQNOptions
+from algorithms.hdqn.config import HDQNConfig
+from algorithms.hdqn.one_process import OneHierarchy
+from algorithms.hdqn.options import CONTROLLER, META, HDQNOptions
+from algorithms.hdqn.runner import HDQNRunner
+from arcadia.errors import UserError
+
+_GOALS_FILE = "goals.json"
+
+
+class HDQN(DQN):
+    """Hierarchical DQN (Kulkarni et al. 2016, algorithm 1) with the options of `HDQNOptions`."""
+
+    config: HDQNConfig  # type: ignore[assignment]
+    options: HDQNOptions  # type: ignore[assignment]
+    runner: HDQNRunner  # type: ignore[assignment]
+    _loop_class: ClassVar[type[OneProcess]] = OneHierarchy
+
+    @classmethod
+    def get_default_config(cls) -> HDQNConfig:
+        """Without an environment."""
+        return HDQNConfig()
+
+    def level_options(self) -> dict[str, DQNOptions]:
+        """How controller and meta-controller are learned."""
+        return {CONTROLLER: self.options.controller, META: self.options.meta}
+
+    def _first_step(self, level: str) -> int:
+        """The meta-controller learns in phase 2."""
+        return self.options.phase1_steps if level == META else 0
+
+    def _replay_arguments(self, level: str) -> dict[str, Any]:
+        """The controller's replay holds frames and what the critic paid; that of the
+        meta-controller whole states, and what the environment paid from one to the next."""
+        arguments = super()._replay_arguments(level)
+        if level == CONTROLLER:
+            return arguments | {"clip_rewards": False}
+        return arguments | {
+            "frame_shape": self.runner.stacks.observation.shape[1:],
+            "stack": 1,
+            "discount_durations": self.options.meta_discount == "step",
+        }
+
+    def step(self) -> dict[str, Any]:
+        """One training iteration: DQN's results, and of each goal `tried`, `reached`,
+        `success_rate` and `epsilon`, by its name, in `goals`."""
+        result = super().step()
+        rows = self.runner.statistics.rows(self.runner.goal_epsilon)
+        columns = ("tried", "reached", "success_rate", "epsilon")
+        result["goals"] = {name: dict(zip(columns, row, strict=True)) for name, *row in rows}
+        result[ENV_RUNNER_RESULTS]["meta_epsilon"] = self.runner.meta_epsilon
+        return result
+
+    def _write_policy(self, folder: Path) -> None:
+        """Writes what is played and for which goals; the networks are in RLlib's files."""
+        names = list(self.runner.goals.names)
+        played = self.options.game or self.options.env
+        (folder / _GOALS_FILE).write_text(json.dumps({"played": played, "goals": names}))
+
+    def _check_checkpoint(self, folder: str, path: str) -> None:
+        file = Path(folder, _GOALS_FILE)
+        if not file.is_file():
+            raise UserError(f"{path}: holds no checkpoint of h-DQN ({_GOALS_FILE} is missing)")
+        saved = json.loads(file.read_text())
+        names, played = list(self.runner.goals.names), self.options.game or self.options.env
+        if saved["played"] != played or saved["goals"] != names:
+            raise UserError(
+                f'{path}: learnt "{saved["played"]}" with the goals {", ".join(saved["goals"])}; '
+                f'the run plays "{played}" with {", ".join(names)}'
+            )

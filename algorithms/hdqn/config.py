@@ -1,0 +1,125 @@
+"""h-DQN's RLlib configuration: DQN's, whose own part is `HDQNOptions`."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any, ClassVar, Self
+
+from ray.rllib.core.rl_module import RLModuleSpec
+from ray.rllib.core.rl_module.multi_rl_module import MultiRLModuleSpec
+
+from algorithms.dqn.config import DQNConfig, show_options
+from algorithms.dqn.options import DQNOptions
+from algorithms.hdqn.goals import GoalSpace
+from algorithms.hdqn.options import CONTROLLER, META, HDQNOptions
+from arcadia.errors import UserError
+
+GOALS = {
+    "KeyDoor-v0": "algorithms.hdqn.key_door:KeyDoorGoals",
+    "montezuma_revenge": "algorithms.hdqn.montezuma:MontezumaGoals",
+}
+"""By environment or game, the goals that come with it."""
+
+
+class HDQNConfig(DQNConfig):
+    """Configures :class:`~algorithms.hdqn.algorithm.HDQN`; see `DQNConfig`.
+
+    Example:
+        algo = HDQNConfig().environment("KeyDoor-v0").training(phase1_frames=20_000).build_algo()
+    """
+
+    options_class: ClassVar[type[DQNOptions]] = HDQNOptions
+    algorithm_name: ClassVar[str] = "h-DQN"
+    goals: str | None
+    game: str | None
+
+    @classmethod
+    def _algorithm_class(cls) -> type:
+        from algorithms.hdqn.algorithm import HDQN
+
+        return HDQN
+
+    @classmethod
+    def _runner_class(cls) -> type:
+        from algorithms.hdqn.runner import HDQNRunner
+
+        return HDQNRunner
+
+    @property
+    def options(self) -> HDQNOptions:
+        """The options, checked."""
+        options = super().options
+        assert isinstance(options, HDQNOptions)
+        return options
+
+    def training(self, **kwargs: Any) -> Self:  # type: ignore[override]
+        """Sets any option of `HDQNOptions`, or an argument of RLlib's `training` that fits."""
+        return super().training(**kwargs)
+
+    def validate(self) -> None:
+        """Checks options, settings and goals together.
+
+        Raises:
+            UserError: for what cannot work, in one line.
+        """
+        self.make_goals()
+        super().validate()
+
+    def make_goals(self) -> GoalSpace:
+        """The goals that are played for.
+
+        Raises:
+            UserError: The environment has none, or what was named is none.
+        """
+        named, env = self.goals, self.game or self.env
+        target = named or GOALS.get(str(env))
+        if target is None:
+            raise UserError(
+                f'env "{env}": has no goals; give goals, module:Class of a GoalSpace for it'
+            )
+        if not isinstance(target, str):
+            raise UserError(f"goals {target!r}: must be module:Class, the path of a GoalSpace")
+        module, _, name = target.partition(":")
+        try:
+            goals_class = getattr(importlib.import_module(module), name)
+        except (ImportError, AttributeError, ValueError) as error:
+            raise UserError(f'goals "{target}": cannot be loaded: {error}') from error
+        if not (isinstance(goals_class, type) and issubclass(goals_class, GoalSpace)):
+            raise UserError(f'goals "{target}": is no GoalSpace')
+        return goals_class.make(self.options)
+
+    def get_default_rl_module_spec(self) -> MultiRLModuleSpec:  # type: ignore[override]
+        """The modules of both levels."""
+        from algorithms.dqn.networks import DQNModule
+        from algorithms.hdqn.networks import ControllerModule
+
+        options, inputs = self.options, self.make_goals().inputs()
+        specs = {}
+        for name, module_class, own in (
+            (CONTROLLER, ControllerModule, options.controller),
+            (META, DQNModule, options.meta),
+        ):
+            arguments = self.module_arguments(own)
+            if name == CONTROLLER:
+                arguments["goal_inputs"] = inputs
+            specs[name] = RLModuleSpec(module_class=module_class, model_config=arguments)
+        return MultiRLModuleSpec(rl_module_specs=specs)
+
+    def get_multi_rl_module_spec(
+        self, *, spaces: Any = None, inference_only: bool = False, **_: Any
+    ) -> MultiRLModuleSpec:
+        """The same with spaces, by module; RLlib's own knows modules of several agents only."""
+        spec = self.get_default_rl_module_spec()
+        for name, own in (spec.rl_module_specs or {}).items():
+            own.observation_space, own.action_space = spaces[name]
+            own.inference_only = inference_only
+        return spec
+
+    def get_default_learner_class(self) -> type:
+        """The learner."""
+        from algorithms.hdqn.learner import HDQNLearner
+
+        return HDQNLearner
+
+
+show_options(HDQNConfig)
