@@ -21,7 +21,10 @@ __all__ = [
     "check_game",
 ]
 
-if "Catch-v0" not in gym.registry:
-    gym.register("Catch-v0", entry_point="algorithms.envs.catch:Catch")
-if "KeyDoor-v0" not in gym.registry:
-    gym.register("KeyDoor-v0", entry_point="algorithms.envs.key_door:KeyDoor")
+for _id, _entry_point in (
+    ("Catch-v0", "algorithms.envs.catch:Catch"),
+    ("Chain-v0", "algorithms.envs.chain:ChainEnv"),
+    ("KeyDoor-v0", "algorithms.envs.key_door:KeyDoor"),
+):
+    if _id not in gym.registry:
+        gym.register(_id, entry_point=_entry_point)

@@ -15,6 +15,7 @@ from algorithms.hdqn.options import CONTROLLER, META, HDQNOptions
 from arcadia.errors import UserError
 
 GOALS = {
+    "Chain-v0": "algorithms.hdqn.chain_goals:ChainGoals",
     "KeyDoor-v0": "algorithms.hdqn.key_door:KeyDoorGoals",
     "montezuma_revenge": "algorithms.hdqn.montezuma:MontezumaGoals",
 }

@@ -50,8 +50,9 @@ class GoalStatistics:
 
     def rows(self, epsilon: np.ndarray) -> list[list[Any]]:
         """A table for people: name, tried, reached, success rate and epsilon of each goal."""
-        columns = (self.tried.tolist(), self.reached.tolist(), self.success_rate, epsilon)
-        return [[*row] for row in zip(self.names, *columns, strict=True)]
+        columns = (self.tried, self.reached, self.success_rate, epsilon)
+        numbers = (column.tolist() for column in columns)
+        return [[*row] for row in zip(self.names, *numbers, strict=True)]
 
     def get_state(self) -> dict[str, Any]:
         """All counts."""
