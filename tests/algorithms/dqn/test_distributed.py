@@ -256,12 +256,12 @@ def test_a_run_goes_on_with_another_number_of_everything(algo: DQN, tmp_path):
     algo.train()
     path = algo.save_to_path(tmp_path / "saved")
     steps, updates, held = algo.num_env_steps, algo.num_updates, len(algo.replay)
-    weights = ray.get(loop_of(algo).learners.weights()[0])
+    weights = ray.get(loop_of(algo).learners.weights()[0])["default_policy"]
     other = build(num_env_runners=1, num_replay_shards=3, num_learners=0)
     try:
         other.restore_from_path(path)
         assert (other.num_env_steps, other.num_updates, len(other.replay)) == (steps, updates, held)
-        theirs = ray.get(loop_of(other).learners.weights()[0])
+        theirs = ray.get(loop_of(other).learners.weights()[0])["default_policy"]
         for name, value in weights.items():
             np.testing.assert_array_equal(value, theirs[name], name)
         other.train()
