@@ -51,6 +51,10 @@ class HDQNOptions(DQNOptions):
     """Not of h-DQN, whose values hang on goals."""
 
     # Goals
+    epsilon_end: float = 0.1
+    """What the schedule of the controller's exploration comes down to."""
+    epsilon_decay_frames: int = 1_000_000
+    """Frames over which it does; see goal_epsilon_floor."""
     goals: str | None = None
     """The goals, module:Class of a GoalSpace; by default those that come with the environment."""
     reached_by: Literal["overlap", "distance"] = "overlap"
@@ -66,7 +70,8 @@ class HDQNOptions(DQNOptions):
     """Steps after which a goal is given up; by default only when the episode ends (the paper)."""
     goal_epsilon_floor: float = 0.1
     """Least chance of a random action while a goal is pursued; above it, what the goal's latest
-    hundred tries failed by."""
+    hundred tries failed by, but at most what the schedule of epsilon_start, epsilon_end and
+    epsilon_decay_frames has come down to (epsilon_end 1: no schedule)."""
     phase1_frames: int = 1_000_000
     """Frames in which goals are chosen at random and only the controller learns; after them both
     learn. The paper's take about 2.3 M steps on Montezuma's Revenge."""

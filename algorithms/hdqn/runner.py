@@ -231,8 +231,10 @@ class HDQNRunner(DQNRunner):
     def hear_of_goals(self, outcomes: Sequence[Outcome]) -> None:
         """Counts what became of goals, and explores the less the better they are reached."""
         self.statistics.add(outcomes)
+        step, options = self.schedule_step, self.options
+        most = options.epsilon(self.num_env_steps_sampled_lifetime if step is None else step)
         rates = self.statistics.success_rate
-        self.goal_epsilon = goal_epsilon(rates, self.options.goal_epsilon_floor)
+        self.goal_epsilon = goal_epsilon(rates, most, options.goal_epsilon_floor)
 
     def get_state(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """DQN's, and the goals that are pursued."""

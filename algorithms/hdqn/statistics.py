@@ -75,17 +75,19 @@ class GoalStatistics:
         self._latest[:] = state["latest"]
 
 
-def goal_epsilon(success_rate: np.ndarray, floor: float) -> np.ndarray:
-    """Chance of a random action while a goal is pursued: what it still fails by, at least a floor.
+def goal_epsilon(success_rate: np.ndarray, most: float, floor: float) -> np.ndarray:
+    """Chance of a random action while a goal is pursued: what it still fails by, within bounds.
 
-    Kulkarni et al. 2016, section 4.2: the controller's exploration hangs on the success rate of
-    each goal.
+    Kulkarni et al. 2016, section 3: it falls with training, and sooner for a goal that is reached
+    often. Without the first, a goal that fails would be pursued at random for ever.
 
     Args:
         success_rate: (G,) float, 0 to 1.
-        floor: Least chance (0 to 1); the paper's is 0.1.
+        most: Greatest chance (0 to 1), of a schedule over steps.
+        floor: Least chance (0 to 1), which wins; the paper's is 0.1.
 
     Returns:
         (G,) float64.
     """
-    return np.maximum(floor, 1.0 - np.asarray(success_rate, np.float64))
+    rate = np.asarray(success_rate, np.float64)
+    return np.maximum(floor, np.minimum(most, 1.0 - rate))

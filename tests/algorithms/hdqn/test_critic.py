@@ -148,9 +148,11 @@ def test_success_rates_are_of_the_latest_tries():
     assert statistics.success_rate[0] == 0.25
     assert statistics.tried.tolist() == [WINDOW + 27, 1, 0]
     assert statistics.reached.tolist() == [26, 1, 0]
-    epsilon = goal_epsilon(statistics.success_rate, 0.1)
+    epsilon = goal_epsilon(statistics.success_rate, 1.0, 0.1)
     assert epsilon.tolist() == [0.75, 0.1, 1.0]
     assert statistics.rows(epsilon)[0] == ["a", WINDOW + 27, 26, 0.25, 0.75]
+    assert goal_epsilon(statistics.success_rate, 0.8, 0.1).tolist() == [0.75, 0.1, 0.8]
+    assert goal_epsilon(statistics.success_rate, 0.0, 0.1).tolist() == [0.1, 0.1, 0.1]
 
 
 def test_statistics_are_kept():
