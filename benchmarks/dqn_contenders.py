@@ -1,8 +1,9 @@
 """Who is measured by `benchmarks.dqn_throughput`; each in a process of its own.
 
-All play Breakout in eight environments with epsilon 0.1, grey 84x84 pictures, the maximum of two
-frames and frame skip 4, with the network of Mnih et al. 2013, a target network, Adam, the Huber
-loss and one-step targets: minibatches of 32, one update for every four steps.
+All play Breakout (h-DQN and its peer: Montezuma's Revenge) in eight environments with epsilon 0.1,
+grey 84x84 pictures, the maximum of two frames and frame skip 4, with the network of Mnih et al.
+2013, a target network, Adam, the Huber loss and one-step targets: minibatches of 32, one update for
+every four steps.
 
 A child of `dqn_throughput` runs `python -m benchmarks.dqn_contenders NAME --threads N`: it warms
 up, says `{"ready": true}`, and then for each line `SECONDS` that it reads works that long and
@@ -337,13 +338,19 @@ class Arcadia:
     """
 
     def __init__(self, **options: Any) -> None:
-        from algorithms.dqn import DQN, DQNConfig
+        from algorithms.dqn import DQN
         from arcadia import cluster
 
         cluster.connect(num_cpus=4)
-        algo = DQNConfig.of_options(arcadia_options(**options)).debugging(seed=0).build_algo()
+        algo = self.config(**options).debugging(seed=0).build_algo()
         assert isinstance(algo, DQN)
         self.algo = algo
+
+    def config(self, **options: Any) -> Any:
+        """What is built."""
+        from algorithms.dqn import DQNConfig
+
+        return DQNConfig.of_options(arcadia_options(**options))
 
     def work(self, seconds: float) -> tuple[int, int]:
         algo, end = self.algo, time.perf_counter() + seconds
@@ -356,7 +363,40 @@ class Arcadia:
         return counts
 
 
-def arcadia_options(**options: Any) -> Any:
+class Hierarchy(Arcadia):
+    """This project's h-DQN on Montezuma's Revenge, in phase 2; updates are the controller's."""
+
+    def __init__(self) -> None:
+        from algorithms.hdqn.options import META
+
+        super().__init__(**MONTEZUMA)
+        while not self.algo.loop.num_updates[META]:
+            self.algo.loop.run(64)
+
+    def config(self, **options: Any) -> Any:
+        from dataclasses import asdict
+
+        from algorithms.hdqn import HDQNConfig
+        from algorithms.hdqn.options import HDQNOptions
+
+        own: dict[str, Any] = dict(
+            goal_epsilon_floor=EPSILON, meta_epsilon_start=EPSILON, max_goal_steps=100
+        )
+        own |= dict(phase1_frames=0, meta_learning_starts=32)
+        return HDQNConfig.of_options(HDQNOptions(**(asdict(arcadia_options(**options)) | own)))
+
+    def work(self, seconds: float) -> tuple[int, int]:
+        from algorithms.hdqn.options import CONTROLLER
+
+        before = self.algo.loop.num_updates[CONTROLLER]
+        steps, _ = super().work(seconds)
+        return steps, self.algo.loop.num_updates[CONTROLLER] - before
+
+
+MONTEZUMA: dict[str, Any] = dict(game="montezuma_revenge", emulator="ram", fire_on_reset=False)
+
+
+def arcadia_options(*, game: str = "breakout", **options: Any) -> Any:
     """The options of what all contenders play and learn."""
     from algorithms.dqn.presets import preset
 
@@ -382,7 +422,7 @@ def arcadia_options(**options: Any) -> Any:
         held_out_states=0,
         eval_period_frames=0,
     )
-    return preset("fast", game="breakout", **(common | options))
+    return preset("fast", game=game, **(common | options))
 
 
 class BareActing:
@@ -448,6 +488,8 @@ CONTENDERS: dict[str, Any] = {
     "arcadia_bf16": lambda: Arcadia(autocast="bf16"),
     "bare_acting": BareActing,
     "arcadia_acting": ArcadiaActing,
+    "montezuma_dqn": lambda: Arcadia(**MONTEZUMA),
+    "montezuma_hdqn": Hierarchy,
 }
 
 

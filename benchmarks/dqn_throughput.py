@@ -4,8 +4,9 @@ Who is measured, and on what, stands in `benchmarks.dqn_contenders`. Each is a p
 once with one thread and once with two. They are warmed up one after another, then work in turns,
 all processes of the others stopped, for `--rounds` rounds of `--seconds`; a contender counts by its
 better number of threads, the median over the rounds. Memory is the proportional share (PSS) of all
-processes of a contender, Ray's included, at the end. At last `benchmarks.dqn_profile` says where
-the time of the plain loop goes and where that of arcadia.
+processes of a contender, Ray's included, at the end. h-DQN with both levels learning is measured
+against DQN on the same game, backend, network and ratio. At last `benchmarks.dqn_profile` says
+where the time of the plain loop goes and where that of arcadia.
 
     make bench-dqn ARGS="--json"
 """
@@ -34,9 +35,10 @@ from benchmarks import dqn_profile
 MAIN = ("plain_loop", "rllib_dqn", "sb3_dqn", "arcadia", "arcadia_actors")
 VARIANTS = ("compile", "channels_last", "bf16")
 ACTING = ("bare_acting", "arcadia_acting")
+HIERARCHY = ("montezuma_dqn", "montezuma_hdqn")
 PEERS = ("plain_loop", "rllib_dqn", "sb3_dqn")
 _SETTLE_S = 1.0  # for Ray, after it was stopped
-GOALS = {"plain_loop": 1.1, "rllib_dqn": 3.0, "sb3_dqn": 2.5, "acting": 0.9}
+GOALS = {"plain_loop": 1.1, "rllib_dqn": 3.0, "sb3_dqn": 2.5, "acting": 0.9, "montezuma_dqn": 0.75}
 
 
 @dataclass
@@ -189,6 +191,8 @@ def ratios_of(results: dict[str, dict[str, Any]]) -> dict[str, float]:
             )
     if ACTING[0] in results:
         ratios["acting"] = ratio(results, "arcadia_acting", "bare_acting")
+    if HIERARCHY[0] in results:
+        ratios["montezuma_dqn"] = ratio(results, "montezuma_hdqn", "montezuma_dqn")
     return ratios
 
 
@@ -247,7 +251,7 @@ def main() -> None:
     parser.add_argument(
         "--only",
         nargs="*",
-        choices=("main", "variants", "acting", "profile"),
+        choices=("main", "variants", "acting", "hierarchy", "profile"),
         help="parts (default: all)",
     )
     parser.add_argument("--json", action="store_true", help="end with one JSON object")
@@ -263,6 +267,7 @@ def main() -> None:
         "main": list(MAIN),
         "variants": [f"{who}_{v}" for v in VARIANTS for who in ("plain_loop", "arcadia")],
         "acting": list(ACTING),
+        "hierarchy": list(HIERARCHY),
     }
     for part, names in groups.items():
         if options.only and part not in options.only:

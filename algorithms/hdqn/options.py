@@ -86,7 +86,7 @@ class HDQNOptions(DQNOptions):
     """Learning rate of the meta-controller (the paper's, of both levels)."""
     meta_batch_size: int = 32
     """Transitions in a minibatch of the meta-controller."""
-    meta_updates_per_step: float = 0.05
+    meta_updates_per_step: float = 0.02
     """Minibatch updates of the meta-controller for every step of the environment, in phase 2."""
     meta_updates_per_call: int = 1
     """Minibatches of the meta-controller in one call."""
