@@ -38,6 +38,7 @@ import ray
 from algorithms.dqn import DQNConfig, DQNOptions
 from algorithms.dqn.distributed import Distributed
 from algorithms.dqn.learners import LearnerActors, is_whole
+from algorithms.dqn.levels import RemoteLevel
 from algorithms.dqn.runner import DQNRunner
 from algorithms.dqn.runner_actors import RunnerActors
 from algorithms.replay import Batch, Fragment
@@ -56,6 +57,7 @@ from benchmarks.dqn_scaling_model import (
 )
 from benchmarks.replay import machine
 
+LEVEL = "default_policy"
 STEPS, ROWS = (16, 64, 512), (8, 64, 512)  # of fragments and batches that are measured
 RUNNERS, SHARDS = (16, 1_000), (1, 4)  # that the driver looks after, and draws a batch from
 NUM_TICKS = 400  # that throttled runners send again and again; no game of Pong ends that soon
@@ -83,16 +85,17 @@ class ThrottledRunner:
         self._pushing, self._ticks, self._num_sent = pushing, cycle(ticks), 0
         self._streams = (number - 1) * NUM_ENVS + np.arange(NUM_ENVS)
 
-    def connect(self, shards: list[Any], num_streams: int) -> None:
+    def connect(self, shards: dict[str, list[Any]], num_streams: int) -> None:
         """As `DQNRunner`."""
         self._sender = self._pushing.FragmentSender(shards, num_streams)
-        self._status: Any = ray.get(shards[0].status.remote())
+        self._status: Any = ray.get(shards[LEVEL][0].status.remote())
 
     def push(self, num_timesteps: int, **_: Any) -> Any:
         """As `DQNRunner`; the weights come, and are not used."""
         time.sleep(num_timesteps / self.steps_per_s)
         if not self.stores:
-            return self._pushing.Report(num_steps=num_timesteps, statuses=[(0, self._status)])
+            statuses = [(LEVEL, 0, self._status)]
+            return self._pushing.Report(num_steps=num_timesteps, statuses=statuses)
         ticks = list(islice(self._ticks, num_timesteps // NUM_ENVS))
         columns = {f.name: [getattr(tick, f.name) for tick in ticks] for f in fields(Fragment)}
         joined = {name: np.concatenate(parts) for name, parts in columns.items()}
@@ -100,7 +103,7 @@ class ThrottledRunner:
         joined["sequence"] = (self._num_sent + np.arange(len(ticks))).repeat(NUM_ENVS)
         self._num_sent += len(ticks)
         report = self._pushing.Report()
-        self._sender.send(Fragment(**joined), report)
+        self._sender.send({LEVEL: Fragment(**joined)}, report)
         return report
 
 
@@ -126,7 +129,7 @@ class ThrottledLearner:
 
     def get_state(self) -> dict[str, Any]:
         """As many bytes as two networks and Adam's averages."""
-        return {"num_updates": self.num_updates, "arrays": np.tile(self._weights, 4)}
+        return {"num_updates": {LEVEL: self.num_updates}, "arrays": np.tile(self._weights, 4)}
 
     def apply(self, function: Callable[..., Any]) -> Any:
         """As RLlib's actors."""
@@ -192,20 +195,22 @@ def run(options: DQNOptions, actors: tuple[Any, ...], seconds: float) -> dict[st
     """
     *runners, learner = actors
     rng, num_streams = np.random.default_rng(0), options.num_streams
-    named: Any = dict(num_streams=num_streams, seed=0, num_cpus=0.01, rng=rng)
+    named: Any = dict(num_streams=num_streams, seed=[0, 2], num_cpus=0.01, rng=rng)
     replay = ShardedReplay(options.num_replay_shards, REPLAY, **named)
     numbered = dict(enumerate(islice(cycle(runners), options.num_env_runners), 1))
     group: Any = SimpleNamespace(_worker_manager=SimpleNamespace(actors=lambda: numbered))
     learners: Any = SimpleNamespace(_workers=[learner])
     acting = LearnerActors(learners, lambda: learners, 500, lambda _: None)
-    loop = Distributed(options, RunnerActors(group), acting, replay, seed=0)
+    levels = {LEVEL: RemoteLevel(LEVEL, options, replay)}
+    loop = Distributed(options, RunnerActors(group), acting, levels, seed=0)
     pids = [pid for _, pid in ray.get([shard.place.remote() for shard in replay.shards])]
 
     def state() -> np.ndarray:
         with open("/proc/stat") as file:
             idle_s = sum(map(int, file.readline().split()[4:6])) / os.sysconf("SC_CLK_TCK")
         used_s = cpu_s(0), sum(map(cpu_s, pids)), idle_s
-        return np.array([time.perf_counter(), loop.num_env_steps, acting.num_updates, *used_s])
+        num_updates = acting.num_updates[LEVEL]
+        return np.array([time.perf_counter(), loop.num_env_steps, num_updates, *used_s])
 
     loop.run(2 * STEPS_A_RUN)  # learning has begun
     before = state()
@@ -257,7 +262,7 @@ def measure(seconds: float) -> tuple[dict[str, Line], tuple[Any, ...]]:
     costs = lines(STEPS, encode)
     network = config.build_learner(spaces=runner.get_spaces())
     weights, _ = network.weights()
-    weights_bytes = sum(value.nbytes for value in weights.values())
+    weights_bytes = sum(v.nbytes for own in weights.values() for v in own.values())
     learner, player = make(ThrottledLearner, weights_bytes), make(DQNRunner, config=config)
     sent = {"rl_module": ray.put(weights)}
     for kind in ("prioritized", "uniform"):

@@ -26,7 +26,8 @@ from algorithms.dqn.episodes import SCORES, log_episodes
 from algorithms.dqn.held_out import collect_held_out_states, collect_on_a_runner
 from algorithms.dqn.learner import DQNLearner
 from algorithms.dqn.learners import LearnerActors, LocalLearner
-from algorithms.dqn.one_process import Level, OneProcess
+from algorithms.dqn.levels import LocalLevel, RemoteLevel
+from algorithms.dqn.one_process import OneProcess
 from algorithms.dqn.options import DQNOptions
 from algorithms.dqn.runner import DQNRunner
 from algorithms.dqn.runner_actors import RunnerActors, play_again_where_actors_die
@@ -91,7 +92,7 @@ class DQN(SavesCheckpoints):
         learner = self.learner
         self.runner.use_modules({name: learner.q_module(name) for name in learner.levels})
         levels = {
-            name: Level(
+            name: LocalLevel(
                 options,
                 learner.levels[name],
                 self._make_replay(name),
@@ -111,14 +112,10 @@ class DQN(SavesCheckpoints):
     def _many_processes(self) -> Distributed:
         options, seed, group = self.options, self.config.seed, self.learner_group
         assert self.env_runner_group is not None and group is not None
-        replay = ShardedReplay(
-            options.num_replay_shards,
-            self._replay_arguments(DEFAULT_MODULE_ID),
-            num_streams=options.num_streams,
-            seed=seed,
-            num_cpus=options.num_cpus_per_replay_shard,
-            rng=self._replay_rngs[DEFAULT_MODULE_ID],
-        )
+        levels = {
+            name: RemoteLevel(name, own, self._make_shards(name), first_step=self._first_step(name))
+            for name, own in self.level_options().items()
+        }
         if group.is_local:
             learners: LocalLearner | LearnerActors = LocalLearner(self.learner)
         else:
@@ -129,7 +126,24 @@ class DQN(SavesCheckpoints):
                 options.learner_snapshot_period,
                 self._use_learners,
             )
-        return Distributed(options, RunnerActors(self.env_runner_group), learners, replay, seed)
+        runners = RunnerActors(self.env_runner_group)
+        return self._make_distributed(options, runners, learners, levels, seed)
+
+    def _make_distributed(self, *args: Any) -> Distributed:
+        """The loop of many processes, of `Distributed`'s arguments."""
+        return Distributed(*args)
+
+    def _make_shards(self, level: str) -> ShardedReplay:
+        options, seed, names = self.options, self.config.seed, list(self.level_options())
+        return ShardedReplay(
+            self.level_options()[level].num_replay_shards,
+            self._replay_arguments(level),
+            num_streams=options.num_streams,
+            seed=None if seed is None else [seed, 2 + 10 * names.index(level)],
+            num_cpus=options.num_cpus_per_replay_shard,
+            rng=self._replay_rngs[level],
+            name=level if len(names) > 1 else "",
+        )
 
     def _use_learners(self, group: LearnerGroup) -> None:
         self.learner_group = group
@@ -159,7 +173,7 @@ class DQN(SavesCheckpoints):
         if not options.is_distributed:
             return request
         cpus = options.num_cpus_per_replay_shard
-        shards = [{"CPU": cpus}] * options.num_replay_shards if cpus else []
+        shards = [{"CPU": cpus}] * options.num_shards if cpus else []
         return PlacementGroupFactory(
             [*request.bundles, *shards],
             strategy=request.strategy,
@@ -176,9 +190,7 @@ class DQN(SavesCheckpoints):
     @property
     def replays(self) -> dict[str, FrameReplay | ShardedReplay]:
         """By the name of a module, what it learns from."""
-        if isinstance(self.loop, OneProcess):
-            return {name: level.replay for name, level in self.loop.levels.items()}
-        return {DEFAULT_MODULE_ID: self.loop.replay}
+        return {name: level.replay for name, level in self.loop.levels.items()}
 
     @property
     def replay(self) -> FrameReplay | ShardedReplay:

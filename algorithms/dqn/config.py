@@ -133,7 +133,8 @@ class DQNConfig(AlgorithmConfig):
             UserError: for a value that cannot work.
         """
         values = {name: getattr(self, name) for name in self.option_names()}
-        if self.in_evaluation:  # RLlib's counts are then of what evaluates, and nothing learns
+        if self.in_evaluation:  # RLlib's counts are then of what evaluates; it alone is there
+            values |= {name: 1 for name in values if name.endswith("num_replay_shards")}
             values["num_learners"] = 0
         return self.options_class(**values)
 

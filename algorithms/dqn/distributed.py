@@ -4,31 +4,30 @@
        ▲                    ▲                    ▲
        └──── asked for ─────┴──── asked for ─────┴── by this loop, which gets counters back
 
-What holds the ratio of updates to steps: only steps that a shard has acknowledged are counted, only
-updates that the learners have acknowledged are paid, no update is asked for that is not owed, and
-runners are asked for no more steps than `MAX_STEPS_AHEAD` beyond what is paid. That also bounds the
-memory: every call that is under way is one of those asked for.
+What holds the ratio of updates to steps, of each level by itself: only steps that a shard has
+acknowledged are counted, only updates that the learners have acknowledged are paid, no update is
+asked for that is not owed, and runners are asked for no more steps than `MAX_STEPS_AHEAD` beyond
+what is paid of the level that is furthest behind. That also bounds the memory: every call that is
+under way is one of those asked for.
 """
 
 from __future__ import annotations
 
 import time
-from collections import deque
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import ray
-from ray.rllib.core import DEFAULT_MODULE_ID
 
 from algorithms.dqn.episodes import Episode
 from algorithms.dqn.learners import LearnerActors, LocalLearner, is_whole, merge
+from algorithms.dqn.levels import RemoteLevel
 from algorithms.dqn.options import MAX_STEPS_AHEAD, DQNOptions
 from algorithms.dqn.pushing import Report
 from algorithms.dqn.runner_actors import RunnerActors
-from algorithms.replay.sharded import Draw, ShardedReplay
 
 _CALLS_PER_RUNNER = 2  # one that it is at, and the next
-_CALLS_AHEAD = 2  # of the learners, and as many batches drawn for the ones after
 _WAIT_S = 1.0  # at most, until what may have come back is looked at again
 _PAUSE_S = 0.01  # where nothing is under way, because shards start again
 
@@ -40,7 +39,7 @@ class Distributed:
         options: Of the run.
         runners: What plays.
         learners: What learns.
-        replay: The shards.
+        levels: What is learnt, by the names of its modules; the first has a record of each step.
         seed: Of what is drawn here; None: no two runs are alike.
     """
 
@@ -49,20 +48,18 @@ class Distributed:
         options: DQNOptions,
         runners: RunnerActors,
         learners: LocalLearner | LearnerActors,
-        replay: ShardedReplay,
+        levels: Mapping[str, RemoteLevel],
         seed: int | None,
     ) -> None:
-        self._options, self.learners, self.replay = options, learners, replay
+        self._options, self.learners, self.levels = options, learners, dict(levels)
         self._runners = runners
         self._rng = np.random.default_rng(None if seed is None else [seed, 3])
         self._fragment_steps = options.fragment_length * options.num_envs_per_env_runner
         # Each runner may always be at one fragment, however many there are.
         self._steps_ahead = max(MAX_STEPS_AHEAD, len(runners.all) * self._fragment_steps)
         self.num_env_steps = 0
-        self.updates_owed = 0.0
-        self.epsilon = options.epsilon(0)
+        self.epsilon: float | None = options.epsilon(0)
         self._num_lost = 0
-        self._drawn: deque[Draw] = deque()
         self._weights: ray.ObjectRef | None = None
         self._weights_version = 0
         self._next_weights: tuple[ray.ObjectRef, ray.ObjectRef] | None = None
@@ -71,16 +68,21 @@ class Distributed:
         self._next_max_q: ray.ObjectRef | None = None
         self._max_q: float | None = None
         self._metrics: list[Any] = []
-        self._learned: list[dict[str, float]] = []
         self._episodes: list[Episode] = []
         self._runner_states: list[dict[str, Any] | None] | None = None  # as long as nothing goes on
-        runners.connect(replay.shards, options.num_streams)
+        shards = {name: level.replay.shards for name, level in self.levels.items()}
+        runners.connect(shards, options.num_streams)
         self._broadcast()
 
     @property
     def num_updates(self) -> dict[str, int]:
         """By level, minibatch updates acknowledged in all."""
-        return {DEFAULT_MODULE_ID: self.learners.num_updates}
+        return dict(self.learners.num_updates)
+
+    @property
+    def updates_owed(self) -> dict[str, float]:
+        """By level, minibatch updates to be made."""
+        return {name: level.updates_owed for name, level in self.levels.items()}
 
     def run(self, num_steps: int) -> tuple[dict[str, list[dict[str, float]]], list[Episode]]:
         """Has so many steps taken and acknowledged, and what is owed for them learnt.
@@ -99,37 +101,32 @@ class Distributed:
             self._ask_for_updates()
             self._wait()
             self._take_up()
-        learned, self._learned = self._learned, []
+        learned = {name: level.take_metrics() for name, level in self.levels.items()}
         episodes, self._episodes = self._episodes, []
-        return {DEFAULT_MODULE_ID: learned}, episodes
+        return learned, episodes
 
     def settle(self) -> None:
         """Waits until nothing is under way, so that runners, shards and learners agree."""
-        while self._runners.steps_asked or self.learners.num_calls:
+        while self._runners.steps_asked or self.learners.is_busy:
             self._wait()
             self._take_up()
-        self._drawn.clear()
-        before = self.learners.num_updates
+        for level in self.levels.values():
+            level.forget_drawn()
+        before = self.num_updates
         self.learners.check()
-        self.updates_owed -= self.learners.num_updates - before
-        self.replay.settle()
+        self._pay(before)
+        for level in self.levels.values():
+            level.replay.settle()
 
     # Asking
-
-    @property
-    def may_learn(self) -> bool:
-        """Whether the shards hold enough: `learning_starts` frames, or all they ever will."""
-        enough = len(self.replay) >= self._options.frames_to_learn or self.replay.has_evicted
-        return enough and self.replay.can_draw
 
     def _ask_for_steps(self) -> None:
         """Keeps runners at work as far as the learners keep up, those first that did least."""
         steps, asked = self._fragment_steps, self._runners.steps_asked
         # What cannot be learnt (yet) holds nobody back: a shard that began again has to fill.
-        learns = self.may_learn
-        can_pay = learns and self.updates_owed >= self._options.updates_per_call
-        owed = self.updates_owed if learns else 0.0
-        ahead = owed / self._options.updates_per_step + asked
+        learning = [level for level in self.levels.values() if level.may_learn]
+        can_pay = any(level.can_pay for level in learning)
+        ahead = asked + max((level.steps_owed for level in learning), default=0.0)
         for num_calls in range(_CALLS_PER_RUNNER):
             for runner in sorted(self._runners.all, key=lambda runner: runner.num_steps):
                 if ahead + steps > self._steps_ahead and (asked or can_pay):
@@ -139,38 +136,23 @@ class Distributed:
                 weights = None
                 if self._weights is not None and runner.weights_version < self._weights_version:
                     weights, runner.weights_version = self._weights, self._weights_version
-                self._runners.ask(runner, steps, step=self.num_env_steps, weights=weights)
+                self._runners.ask(
+                    runner, steps, step=self.num_env_steps, weights=weights, **self._told()
+                )
                 ahead += steps
                 asked += steps
 
+    def _told(self) -> dict[str, Any]:
+        """What runners are told besides, as arguments of their `push`."""
+        return {}
+
     def _ask_for_updates(self) -> None:
-        """Draws batches for what is owed, and hands over those that are there."""
-        options, learners = self._options, self.learners
-        per_call = options.updates_per_call
-        while self._drawn and learners.num_calls < _CALLS_AHEAD and self._drawn[0].is_ready:
-            draw = self._drawn.popleft()
-            if draw.is_lost:
-                continue
-            learners.submit(
-                draw.parts,
-                num_minibatches=per_call,
-                lr=options.learning_rate(self.num_env_steps),
-                order_seed=int(self._rng.integers(2**32)),
-            )
-        if not self.may_learn:
-            return
-        handed = learners.num_in_flight + per_call * len(self._drawn)
-        ahead = learners.num_calls + len(self._drawn)
-        for _ in range(ahead, 2 * _CALLS_AHEAD):
-            if self.updates_owed - handed < per_call:
-                return
-            share = per_call * options.batch_size // learners.num_learners
-            exponent = options.importance_exponent(self.num_env_steps)
-            self._drawn.append(self.replay.draw([share] * learners.num_learners, exponent))
-            handed += per_call
+        """Asks for what is owed of each level."""
+        for level in self.levels.values():
+            level.ask_for_updates(self.learners, self.num_env_steps, self._rng)
 
     def _broadcast(self) -> None:
-        """Sends the network out when it is time; one at a time."""
+        """Sends the networks of all levels out when it is time; one reference at a time."""
         if self._next_weights is not None:
             network, num_updates = self._next_weights
             ready, _ = ray.wait([num_updates], timeout=0)
@@ -179,17 +161,17 @@ class Distributed:
                 if is_whole(num_updates):  # else its learner died; the next one will be asked
                     self._weights = network
                     self._weights_version += 1
-        elif self._weights is None or (
-            self.learners.num_updates >= self._weights_at + self._options.weights_period
-        ):
-            self._next_weights = self.learners.weights()
-            self._weights_at = self.learners.num_updates
+        else:
+            made = sum(self.learners.num_updates.values())
+            if self._weights is None or made >= self._weights_at + self._options.weights_period:
+                self._next_weights = self.learners.weights()
+                self._weights_at = made
 
     # Answers
 
     def _wait(self) -> None:
         """Waits until something has come of what is under way."""
-        drawn = list(self._drawn[0].waiting) if self._drawn else []
+        drawn = [ref for level in self.levels.values() for ref in level.waiting]
         refs = [*self._runners.waiting(), *drawn, *self.learners.waiting()]
         if refs:
             ray.wait(refs, num_returns=1, timeout=_WAIT_S, fetch_local=False)
@@ -200,30 +182,34 @@ class Distributed:
         """Takes up all that has come."""
         for report in self._runners.take_up():
             self._hear_of_steps(report)
-        self.replay.hear()
-        before, restarts = self.learners.num_updates, self.learners.num_restarts
-        for answers in self.learners.collect():
-            learned = merge(answers)
-            self._learned.append(learned.metrics)
-            if self._options.prioritized:
-                self.replay.update_priorities(learned.origin, learned.id, learned.error)
-        self.updates_owed -= self.learners.num_updates - before  # grows where some were lost
+        for level in self.levels.values():
+            level.replay.hear()
+        before, restarts = self.num_updates, self.learners.num_restarts
+        for name, answers in self.learners.collect():
+            self.levels[name].take_learned(merge(answers))
+        self._pay(before)
         if self.learners.num_restarts > restarts:  # what they sent may have gone with them
             self._weights = self._next_weights = None
         self._broadcast()
 
+    def _pay(self, before: dict[str, int]) -> None:
+        """Takes the updates made since off what is owed, which grows where some were lost."""
+        made = self.learners.num_updates
+        for name, level in self.levels.items():
+            level.updates_owed -= made[name] - before[name]
+
     def _hear_of_steps(self, report: Report) -> None:
-        for i in report.dead_shards:
-            self.replay.suspect(i)
-        for i, status in report.statuses:
-            self.replay.note(i, status)
+        for name, i in report.dead_shards:
+            self.levels[name].replay.suspect(i)
+        for name, i, status in report.statuses:
+            self.levels[name].replay.note(i, status)
         for episode in report.episodes:
             episode.end_step += self.num_env_steps
         self._episodes += report.episodes
         self._num_lost += report.num_lost
         self.num_env_steps += report.num_steps
-        if self.may_learn:
-            self.updates_owed += report.num_steps * self._options.updates_per_step
+        for level in self.levels.values():
+            level.owe(report.num_steps, self.num_env_steps)
         self.epsilon = report.epsilon
         if report.metrics is not None:
             self._metrics.append(report.metrics)
@@ -249,12 +235,13 @@ class Distributed:
 
     def faults(self) -> dict[str, int]:
         """What died and what was lost so far."""
+        replays = [level.replay for level in self.levels.values()]
         return {
             "runner_restarts": self._runners.num_restarts,
-            "shard_restarts": self.replay.num_restarts,
+            "shard_restarts": sum(replay.num_restarts for replay in replays),
             "learner_restarts": self.learners.num_restarts,
             "steps_lost": self._num_lost,
-            "transitions_lost": self.replay.num_lost,
+            "transitions_lost": sum(replay.num_lost for replay in replays),
             "updates_lost": self.learners.num_updates_lost,
         }
 
@@ -268,7 +255,7 @@ class Distributed:
             self._runner_states = self._runners.get_states()
         return {
             "num_env_steps": self.num_env_steps,
-            "updates_owed": {DEFAULT_MODULE_ID: self.updates_owed},
+            "updates_owed": self.updates_owed,
             "order_rng": self._rng.bit_generator.state,
             "runners": self._runner_states,
         }
@@ -282,7 +269,8 @@ class Distributed:
         self.settle()
         self._states = self._max_q = self._next_max_q = self._runner_states = None
         self.num_env_steps = state["num_env_steps"]
-        self.updates_owed = state["updates_owed"][DEFAULT_MODULE_ID]
+        for name, level in self.levels.items():
+            level.updates_owed = state["updates_owed"][name]
         if "order_rng" in state:
             self._rng.bit_generator.state = state["order_rng"]
         self._runners.set_states(state.get("runners", []))
@@ -293,5 +281,6 @@ class Distributed:
 
     def stop(self) -> None:
         """Ends the shards; runners and learners are ended by RLlib, once they are there."""
-        self.replay.stop()
+        for level in self.levels.values():
+            level.replay.stop()
         self._runners.stop()

@@ -45,6 +45,8 @@ def collect_held_out_states(config: DQNConfig) -> np.ndarray | None:
 
 def collect_on_a_runner(group: EnvRunnerGroup | None, config: DQNConfig) -> np.ndarray | None:
     """As `collect_held_out_states`, played by the first of the remote runners."""
+    if config.options.held_out_states == 0:
+        return None
     assert group is not None
     (states,) = group.foreach_env_runner(
         lambda _: collect_held_out_states(config), remote_worker_ids=[1], local_env_runner=False

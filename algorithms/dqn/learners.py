@@ -1,7 +1,8 @@
 """The learners of a distributed run, as one thing that takes batches and acknowledges updates.
 
 `LocalLearner` learns in this process; `LearnerActors` in actors, each from its part of every
-minibatch, with gradients averaged by DDP. A killed learner takes its group with it (the others
+minibatch, with gradients averaged by DDP. A call is of one level, and levels are told apart in all
+that is counted. A killed learner takes its group with it (the others
 would wait for it in all-reduce for ever): a new group takes up a recent snapshot.
 """
 
@@ -35,11 +36,9 @@ class LocalLearner:
     """Learns in this process, one call at a time, when asked for what is done.
 
     Attributes:
-        num_updates: Minibatch updates acknowledged.
-        num_in_flight: Minibatches handed over and not acknowledged yet.
-        num_calls: Calls of them.
+        num_updates: By level, minibatch updates acknowledged.
         num_restarts: How often a group was replaced.
-        num_updates_lost: Updates that were acknowledged and have to be made again.
+        num_updates_lost: Updates of all levels that were acknowledged and have to be made again.
     """
 
     num_restarts = num_updates_lost = 0
@@ -54,19 +53,25 @@ class LocalLearner:
         return 1
 
     @property
-    def num_updates(self) -> int:
-        return self._learner.num_updates
+    def num_updates(self) -> dict[str, int]:
+        return {name: level.num_updates for name, level in self._learner.levels.items()}
 
     @property
-    def num_in_flight(self) -> int:
-        return sum(arguments["num_minibatches"] for _, arguments in self._calls)
+    def is_busy(self) -> bool:
+        """Whether anything was handed over and is not acknowledged yet."""
+        return bool(self._calls)
 
-    @property
-    def num_calls(self) -> int:
-        return len(self._calls)
+    def num_in_flight(self, level: str) -> int:
+        """Minibatches of a level that were handed over and are not acknowledged yet."""
+        own = (a for _, a in self._calls if a["level"] == level)
+        return sum(arguments["num_minibatches"] for arguments in own)
+
+    def num_calls(self, level: str) -> int:
+        """Calls of them."""
+        return sum(arguments["level"] == level for _, arguments in self._calls)
 
     def submit(self, parts: list[list[ray.ObjectRef]], **arguments: Any) -> None:
-        """Hands batches over.
+        """Hands batches of one level over.
 
         Args:
             parts: For each learner, references to its batches, all of which are there.
@@ -78,8 +83,9 @@ class LocalLearner:
         """References that are ready when there may be something to collect."""
         return self._calls[0][0] if self._calls else []
 
-    def collect(self) -> list[list[Learned]]:
-        """What has been acknowledged since the last call: of each call, its learners' answers."""
+    def collect(self) -> list[tuple[str, list[Learned]]]:
+        """What has been acknowledged since the last call: of each call, its level and its learners'
+        answers."""
         if not self._calls:
             return []
         parts, arguments = self._calls.popleft()
@@ -87,11 +93,12 @@ class LocalLearner:
             batches = ray.get(parts)
         except RayError:  # gone with a machine; others are drawn for it
             return []
-        return [[self._learner.learn(*batches, **arguments)]]
+        return [(arguments["level"], [self._learner.learn(*batches, **arguments)])]
 
     def weights(self) -> tuple[ray.ObjectRef, ray.ObjectRef]:
-        """References to the network that acts, as it is after what was handed over, and to the
-        number of updates it is from, which tells that it is there without fetching it."""
+        """References to the networks that act, of all levels, as they are after what was handed
+        over, and to the number of updates they are from, which tells that they are there without
+        fetching them."""
         network, num_updates = self._learner.weights()
         return ray.put(network), ray.put(num_updates)
 
@@ -108,8 +115,9 @@ class LocalLearner:
 
 @dataclass
 class _Call:
-    """Minibatches that all learners are at."""
+    """Minibatches of a level that all learners are at."""
 
+    level: str
     refs: list[ray.ObjectRef]
     num_minibatches: int
     answers: dict[ray.ObjectRef, Learned] = field(default_factory=dict)
@@ -137,7 +145,7 @@ class LearnerActors:
         self.num_restarts = self.num_updates_lost = 0
         self._failures = 0  # since the last acknowledged update
         self._calls: deque[_Call] = deque()
-        self._next: tuple[ray.ObjectRef, int] | None = None
+        self._next: tuple[ray.ObjectRef, dict[str, int]] | None = None
         self._use(group)
         self.take_snapshot()
 
@@ -152,24 +160,26 @@ class LearnerActors:
         return len(self.workers)
 
     @property
-    def num_in_flight(self) -> int:
-        return sum(call.num_minibatches for call in self._calls)
+    def is_busy(self) -> bool:
+        return bool(self._calls)
 
-    @property
-    def num_calls(self) -> int:
-        return len(self._calls)
+    def num_in_flight(self, level: str) -> int:
+        return sum(call.num_minibatches for call in self._calls if call.level == level)
+
+    def num_calls(self, level: str) -> int:
+        return sum(call.level == level for call in self._calls)
 
     def submit(self, parts: list[list[ray.ObjectRef]], **arguments: Any) -> None:
         refs = [
             worker.learn.remote(*own, **arguments)
             for worker, own in zip(self.workers, parts, strict=True)
         ]
-        self._calls.append(_Call(refs, arguments["num_minibatches"]))
+        self._calls.append(_Call(arguments["level"], refs, arguments["num_minibatches"]))
 
     def waiting(self) -> list[ray.ObjectRef]:
         return [ref for call in self._calls for ref in call.refs if ref not in call.answers]
 
-    def collect(self) -> list[list[Learned]]:
+    def collect(self) -> list[tuple[str, list[Learned]]]:
         try:
             done = self._collect()
             if done:
@@ -183,7 +193,7 @@ class LearnerActors:
             raise
         return done
 
-    def _collect(self) -> list[list[Learned]]:
+    def _collect(self) -> list[tuple[str, list[Learned]]]:
         waiting = self.waiting()
         ready, _ = ray.wait(waiting, num_returns=len(waiting), timeout=0) if waiting else ([], [])
         arrived = set(ready)
@@ -194,8 +204,8 @@ class LearnerActors:
         done = []
         while self._calls and len(self._calls[0].answers) == len(self._calls[0].refs):
             call = self._calls.popleft()
-            done.append([call.answers[ref] for ref in call.refs])
-            self.num_updates += call.num_minibatches
+            done.append((call.level, [call.answers[ref] for ref in call.refs]))
+            self.num_updates[call.level] += call.num_minibatches
         return done
 
     def weights(self) -> tuple[ray.ObjectRef, ray.ObjectRef]:
@@ -209,8 +219,8 @@ class LearnerActors:
     def take_snapshot(self) -> None:
         """Takes one now, of learners that nothing is on its way to."""
         state: Any = ray.get(self.workers[0].get_state.remote())
-        self.num_updates: int = sum(state["num_updates"].values())
-        self._snapshot, self._next = (ray.put(state), self.num_updates), None
+        self.num_updates: dict[str, int] = dict(state["num_updates"])
+        self._snapshot, self._next = (ray.put(state), dict(self.num_updates)), None
 
     def check(self) -> None:
         try:
@@ -229,9 +239,9 @@ class LearnerActors:
                 if is_whole(self._next[0]):  # put, so that it is not only a copy, which may go
                     self._snapshot = ray.put(ray.get(self._next[0])), self._next[1]
                 self._next = None
-        elif self.num_updates >= self._snapshot[1] + self._period:
+        elif sum(self.num_updates.values()) >= sum(self._snapshot[1].values()) + self._period:
             state = self.workers[0].get_state.remote()
-            self._next = state, self.num_updates + self.num_in_flight
+            self._next = state, {n: u + self.num_in_flight(n) for n, u in self.num_updates.items()}
 
     def _replace(self, error: RayActorError) -> None:
         """Ends all learners and goes on with new ones from the latest snapshot."""
@@ -255,21 +265,21 @@ class LearnerActors:
             if ready and is_whole(self._next[0]):
                 self._snapshot = self._next
         state, num_updates = self._snapshot
-        lost = max(0, self.num_updates - num_updates)
+        lost = sum(max(0, u - num_updates[name]) for name, u in self.num_updates.items())
         self.num_updates_lost += lost
         logger.warning(
             "A learner died (%s): all %d are replaced, and go on from the snapshot at %s updates; "
             "%s updates are made again",
             str(error).strip().splitlines()[0],
             len(self.workers),
-            f"{num_updates:,}",
+            f"{sum(num_updates.values()):,}",
             f"{lost:,}",
         )
         self._end()
         with _say_while_waiting(len(self.workers)):
             self._use(self._rebuild())
             ray.get([worker.set_state.remote(state) for worker in self.workers])
-        self.num_updates = num_updates
+        self.num_updates = dict(num_updates)
         self._on_replaced(self._group)
 
     def _end(self) -> None:

@@ -10,75 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from algorithms.dqn.episodes import Episode
-from algorithms.dqn.options import DQNOptions
+from algorithms.dqn.levels import LocalLevel
 from algorithms.dqn.runner import DQNRunner
-from algorithms.dqn.updates import QUpdates
-from algorithms.replay import Fragment, FrameReplay, PrioritizedReplay
-
-
-class Level:
-    """What one network learns from in this process, and what it is owed; DQN has one.
-
-    Args:
-        options: How it is learned.
-        updates: Makes its updates.
-        replay: What it learns from.
-        first_step: Step from which on it learns.
-
-    Attributes:
-        updates_owed: Minibatch updates to be made for the steps taken, by `updates_per_step`.
-    """
-
-    def __init__(
-        self, options: DQNOptions, updates: QUpdates, replay: FrameReplay, *, first_step: int = 0
-    ) -> None:
-        self.options, self.updates, self.replay = options, updates, replay
-        self._first_step = first_step
-        self.updates_owed = 0.0
-
-    @property
-    def may_learn(self) -> bool:
-        """Whether the replay holds enough: `learning_starts` frames, or all it ever will."""
-        enough = len(self.replay) >= self.options.frames_to_learn
-        return enough or self.replay.tail > 0
-
-    def take(self, fragment: Fragment | None, num_steps: int, num_env_steps: int) -> None:
-        """Stores records, and owes updates for steps.
-
-        Args:
-            fragment: The records; None: there are none.
-            num_steps: How many steps.
-            num_env_steps: Steps taken in all.
-        """
-        if fragment is not None:
-            self.replay.add(fragment)
-        if self.may_learn and num_env_steps > self._first_step:
-            self.updates_owed += num_steps * self.options.updates_per_step
-
-    def learn(self, num_env_steps: int) -> list[dict[str, float]]:
-        """Makes the updates owed, in whole calls of `updates_per_call` minibatches.
-
-        Args:
-            num_env_steps: Steps taken in all, on which schedules depend.
-
-        Returns:
-            Metrics of each call.
-        """
-        options, replay = self.options, self.replay
-        per_call, lr = options.updates_per_call, options.learning_rate(num_env_steps)
-        results = []
-        if not self.may_learn:  # after a restore, updates may be owed before frames are there
-            return results
-        while self.updates_owed >= per_call:
-            if isinstance(replay, PrioritizedReplay):
-                replay.importance_exponent = options.importance_exponent(num_env_steps)
-            batch = replay.sample(per_call * options.batch_size)
-            metrics, errors = self.updates.update_minibatches(batch, per_call, lr)
-            if isinstance(replay, PrioritizedReplay):
-                replay.update_priorities(batch.id, errors)
-            results.append(metrics)
-            self.updates_owed -= per_call
-        return results
 
 
 class OneProcess:
@@ -93,7 +26,9 @@ class OneProcess:
         num_env_steps: Steps taken in all.
     """
 
-    def __init__(self, runner: DQNRunner, levels: Mapping[str, Level], *, overlap: bool) -> None:
+    def __init__(
+        self, runner: DQNRunner, levels: Mapping[str, LocalLevel], *, overlap: bool
+    ) -> None:
         self.runner, self.levels, self._overlap = runner, dict(levels), overlap
         self.num_env_steps = 0
 

@@ -290,6 +290,11 @@ class DQNOptions:
         return max(1, self.num_env_runners) * self.num_envs_per_env_runner
 
     @property
+    def num_shards(self) -> int:
+        """Actors that hold replays, of all levels."""
+        return self.num_replay_shards
+
+    @property
     def fragment_length(self) -> int:
         """`rollout_fragment_length`, or what is chosen for it.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -27,12 +28,14 @@ class Report:
     """Steps whose records were on their way to a shard that died."""
     episodes: list[Episode] = field(default_factory=list)
     """Those that ended; `end_step` counts from this call's first step."""
-    statuses: list[tuple[int, ShardStatus]] = field(default_factory=list)
-    """Shards sent to, by number, and how they are."""
-    dead_shards: list[int] = field(default_factory=list)
-    """Shards that did not answer, by number."""
-    epsilon: float = 0.0
-    """Chance of a random action."""
+    statuses: list[tuple[str, int, ShardStatus]] = field(default_factory=list)
+    """Shards sent to, by level and number, and how they are."""
+    dead_shards: list[tuple[str, int]] = field(default_factory=list)
+    """Shards that did not answer, by level and number."""
+    epsilon: float | None = 0.0
+    """Chance of a random action; None where it is no single one."""
+    outcomes: Sequence[tuple[int, bool]] = ()
+    """Where goals are pursued, those that came to an end, and whether they were reached."""
     metrics: Any = None
     """`DQNRunner.get_metrics`, where they were asked for."""
 
@@ -41,32 +44,36 @@ class FragmentSender:
     """Sends fragments to the shards that their streams belong to.
 
     Args:
-        shards: Handles of all shards, in their order.
+        shards: By level, handles of all its shards, in their order. The first level is the one that
+            has a record of each step.
         num_streams: Streams of all runners.
     """
 
-    def __init__(self, shards: list[Any], num_streams: int) -> None:
+    def __init__(self, shards: Mapping[str, Sequence[Any]], num_streams: int) -> None:
         self._shards, self._num_streams = shards, num_streams
 
-    def send(self, fragment: Fragment, report: Report) -> None:
+    def send(self, fragments: Mapping[str, Fragment], report: Report) -> None:
         """Sends records and waits until they are stored, which is what holds a runner back.
 
         Args:
-            fragment: K records.
+            fragments: K records of each level that has some.
             report: Takes up what became of them.
         """
         sent = [
             # Ray makes a large part a reference by itself, and sends a small one along.
-            (i, part, self._shards[i].add.remote(part))
-            for i, part in split_by_shard(fragment, self._num_streams, len(self._shards))
+            (level, i, part, self._shards[level][i].add.remote(part))
+            for level, fragment in fragments.items()
+            for i, part in split_by_shard(fragment, self._num_streams, len(self._shards[level]))
         ]
-        for i, part, stored in sent:
-            num_steps = int(np.count_nonzero((part.flags & RecordFlag.FINAL) == 0))
+        acting = next(iter(self._shards))
+        for level, i, part, stored in sent:
+            has_action = (part.flags & RecordFlag.FINAL) == 0
+            num_steps = int(np.count_nonzero(has_action)) if level == acting else 0
             try:
-                report.statuses.append((i, ray.get(stored)))
+                report.statuses.append((level, i, ray.get(stored)))
                 report.num_steps += num_steps
             except RayActorError:  # its numbers are missing for good: the stacks close there
-                report.dead_shards.append(i)
+                report.dead_shards.append((level, i))
                 report.num_lost += num_steps
 
 
@@ -81,11 +88,13 @@ class Pushes:
     schedule_step: int | None = None
     _sender: FragmentSender | None = None
 
-    def connect(self: Any, shards: list[Any], num_streams: int, takes_place: int = 0) -> None:
+    def connect(
+        self: Any, shards: Mapping[str, Sequence[Any]], num_streams: int, takes_place: int = 0
+    ) -> None:
         """Says where `push` sends to.
 
         Args:
-            shards: All shards' handles.
+            shards: By level, all shards' handles; see `FragmentSender`.
             num_streams: Streams of all runners.
             takes_place: How many runners died before, where it takes the place of one: it is not
                 to play once more what that one began with.
@@ -107,7 +116,7 @@ class Pushes:
         Args:
             num_timesteps: Steps in all environments together.
             step: Steps that all runners have taken, on which epsilon depends.
-            weights: The network to act with from now on; None: as it is.
+            weights: By module, the network to act with from now on; None: as it is.
             with_metrics: Whether to report metrics, too.
 
         Returns:
@@ -121,9 +130,9 @@ class Pushes:
         report = Report(epsilon=self.epsilon, episodes=self._act(num_timesteps, None))
         for episode in report.episodes:
             episode.end_step -= first
-        fragment = self.take_fragment()
-        self._callback("on_sample_end", samples=fragment)
-        self._sender.send(fragment, report)
+        fragments = self.take_fragments()
+        self._callback("on_sample_end", samples=next(iter(fragments.values())))
+        self._sender.send(fragments, report)
         if with_metrics:
             report.metrics = self.get_metrics()
         return report

@@ -164,8 +164,8 @@ class DQNRunner(Pushes, KeepsState, EnvRunner, Checkpointable):
             episodes = self._act(num_timesteps or self.num_envs, epsilon)
             if self.config.in_evaluation:
                 self._log(episodes)
-            fragment = self.take_fragment()
-            result = episodes if self.config.in_evaluation else fragment
+                self.forget()
+            result = episodes if self.config.in_evaluation else self.take_fragment()
         self._callback("on_sample_end", samples=result)
         return result
 

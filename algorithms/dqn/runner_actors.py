@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -67,7 +67,7 @@ class RunnerActors:
         self._connection: tuple[Any, ...] = ()
         self.num_restarts = 0
 
-    def connect(self, shards: list[Any], num_streams: int) -> None:
+    def connect(self, shards: Mapping[str, Sequence[Any]], num_streams: int) -> None:
         """Says where all of them, and those to come, send to; see `DQNRunner.connect`."""
         self._connection = (shards, num_streams)
         get_all([runner.actor.connect.remote(*self._connection) for runner in self.all])

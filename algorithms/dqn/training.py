@@ -99,7 +99,7 @@ def actor_cpus(options: DQNOptions) -> float:
     """CPUs that the actors of a run take: runners, shards, learners, and one that evaluates."""
     if not options.is_distributed:
         return 0
-    shards = options.num_replay_shards * options.num_cpus_per_replay_shard
+    shards = options.num_shards * options.num_cpus_per_replay_shard
     learners = 0 if options.num_gpus_per_learner else options.num_learners
     return options.num_env_runners + shards + learners + bool(options.eval_period_frames)
 

@@ -9,9 +9,11 @@ from typing import Any, ClassVar
 from ray.rllib.utils.metrics import ENV_RUNNER_RESULTS
 
 from algorithms.dqn.algorithm import DQN
+from algorithms.dqn.distributed import Distributed
 from algorithms.dqn.one_process import OneProcess
 from algorithms.dqn.options import DQNOptions
 from algorithms.hdqn.config import HDQNConfig
+from algorithms.hdqn.distributed import DistributedHierarchy
 from algorithms.hdqn.one_process import OneHierarchy
 from algorithms.hdqn.options import CONTROLLER, META, HDQNOptions
 from algorithms.hdqn.runner import HDQNRunner
@@ -36,6 +38,9 @@ class HDQN(DQN):
     def level_options(self) -> dict[str, DQNOptions]:
         """How controller and meta-controller are learned."""
         return {CONTROLLER: self.options.controller, META: self.options.meta}
+
+    def _make_distributed(self, *args: Any) -> Distributed:
+        return DistributedHierarchy(self.runner, *args)
 
     def _first_step(self, level: str) -> int:
         """The meta-controller learns in phase 2."""

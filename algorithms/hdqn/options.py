@@ -33,6 +33,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "meta_updates_per_call": (1, 10_000),
     "meta_target_update_period": (0, _INF),
     "meta_replay_capacity": (1, _INF),
+    "meta_num_replay_shards": (1, 10_000),
     "meta_learning_starts": (0, _INF),
     "meta_epsilon_start": (0, 1),
     "meta_epsilon_end": (0, 1),
@@ -94,6 +95,9 @@ class HDQNOptions(DQNOptions):
     """Updates of the meta-controller between copies to its target network; 0: none."""
     meta_replay_capacity: int = 50_000
     """Transitions of the meta-controller kept (the paper: 50,000; the notes also say 40,000)."""
+    meta_num_replay_shards: int = 1
+    """Actors that hold the meta-controller's replay among them, beside the num_replay_shards of the
+    controller's, once there are num_env_runners. Each takes num_cpus_per_replay_shard."""
     meta_learning_starts: int = 200
     """Transitions of the meta-controller before its first update."""
     meta_epsilon_start: float = 1.0
@@ -116,14 +120,14 @@ class HDQNOptions(DQNOptions):
                 f"held_out_states {self.held_out_states}: h-DQN follows none, because its values "
                 "hang on goals; leave it out"
             )
-        if self.is_distributed:
-            raise UserError(
-                f"num_env_runners {self.num_env_runners}: h-DQN runs in one process so far; leave "
-                "it out"
-            )
         if self.prioritized:
             raise UserError(
                 "prioritized True: h-DQN replays uniformly, as the paper does; leave it out"
+            )
+        if self.num_learners and self.meta_batch_size % self.num_learners:
+            raise UserError(
+                f"num_learners {self.num_learners}: cannot share a meta_batch_size of "
+                f"{self.meta_batch_size} evenly; give a number that divides it"
             )
         _ = self.meta  # its own contradictions
 
@@ -145,6 +149,7 @@ class HDQNOptions(DQNOptions):
             "target_update_period": self.meta_target_update_period,
             "double": self.double and self.meta_target_update_period > 0,
             "replay_capacity": self.meta_replay_capacity,
+            "num_replay_shards": self.meta_num_replay_shards,
             "learning_starts": self.meta_learning_starts,
             "n_step": 1,
         }
@@ -152,6 +157,11 @@ class HDQNOptions(DQNOptions):
             return DQNOptions(**(self._of_dqn() | own))
         except UserError as error:
             raise UserError(f"meta_{error}") from None
+
+    @property
+    def num_shards(self) -> int:
+        """Actors that hold the replays of both levels."""
+        return self.num_replay_shards + self.meta_num_replay_shards
 
     @property
     def critic(self) -> CriticOptions:

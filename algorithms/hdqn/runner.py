@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from ray.rllib.env import INPUT_ENV_SPACES
 
+from algorithms.dqn.pushing import Report
 from algorithms.dqn.recorder import Recorder
 from algorithms.dqn.runner import DQNRunner
 from algorithms.dqn.stacks import observation_space
@@ -235,6 +236,20 @@ class HDQNRunner(DQNRunner):
         most = options.epsilon(self.num_env_steps_sampled_lifetime if step is None else step)
         rates = self.statistics.success_rate
         self.goal_epsilon = goal_epsilon(rates, most, options.goal_epsilon_floor)
+
+    def push(self, *args: Any, goal_epsilon: np.ndarray, **kwargs: Any) -> Report:
+        """As DQN's; reports what became of goals, too.
+
+        Args:
+            *args: As there.
+            goal_epsilon: (G,) float64, chance of a random action by goal, by what became of the
+                goals of all runners.
+            **kwargs: As there.
+        """
+        self.goal_epsilon = goal_epsilon
+        report = super().push(*args, **kwargs)
+        report.outcomes = self.take_outcomes()
+        return report
 
     def get_state(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """DQN's, and the goals that are pursued."""

@@ -74,6 +74,7 @@ class ShardedReplay:
         seed: Of all draws; None: no two runs are alike.
         num_cpus: Of each shard.
         rng: Draws how many transitions each shard gives.
+        name: What it is called in warnings, where there are several; "" where there is one.
 
     Attributes:
         shards: Their handles.
@@ -88,11 +89,12 @@ class ShardedReplay:
         arguments: dict[str, Any],
         *,
         num_streams: int,
-        seed: int | None,
+        seed: Sequence[int] | None,
         num_cpus: float,
         rng: np.random.Generator,
+        name: str = "",
     ) -> None:
-        self.num_streams = num_streams
+        self.num_streams, self._name = num_streams, f"of the {name} " if name else ""
         self.num_restarts = self.num_lost = 0
         self._rng = rng
         max_bytes = arguments.get("max_bytes")
@@ -106,7 +108,7 @@ class ShardedReplay:
         actor: Any = ray.remote(num_cpus=num_cpus, max_restarts=-1)(ReplayShard)
         remote = actor.options(**placed)
         self.shards: list[Any] = [
-            remote.remote(own, None if seed is None else [seed, 2, i]) for i in range(num_shards)
+            remote.remote(own, None if seed is None else [*seed, i]) for i in range(num_shards)
         ]
         self.statuses: list[ShardStatus] = ray.get([s.status.remote() for s in self.shards])
         self._dead: set[int] = set()  # origins of shards that died, of which answers may come late
@@ -228,9 +230,11 @@ class ShardedReplay:
         self.num_restarts += 1
         self.num_lost += known.num_transitions
         logger.warning(
-            "Replay shard %d of %d died: its %s transitions are lost; an empty one takes its place",
+            "Replay shard %d of %d %sdied: its %s transitions are lost; an empty one takes "
+            "its place",
             i + 1,
             len(self.shards),
+            self._name,
             f"{known.num_transitions:,}",
         )
 

@@ -69,12 +69,13 @@ def main() -> None:
     assert isinstance(algo, DQN) and isinstance(algo.loop, Distributed)
     loop = algo.loop
     assert isinstance(loop.learners, LearnerActors)
+    (replay,) = (level.replay for level in loop.levels.values())
 
     def where() -> dict[str, list[str]]:
         return {
             "runners": [names[node_of(r.actor)] for r in loop._runners.all],
             "shards": [
-                names[node] for node, _ in ray.get([s.place.remote() for s in loop.replay.shards])
+                names[node] for node, _ in ray.get([s.place.remote() for s in replay.shards])
             ],
             "learners": [names[node_of(worker)] for worker in loop.learners.workers],
         }
@@ -100,7 +101,7 @@ def main() -> None:
         if (
             restarts["runner_restarts"]
             and restarts["shard_restarts"]
-            and all(status.mass > 0 for status in loop.replay.statuses)
+            and all(status.mass > 0 for status in replay.statuses)
             and not any(runner.starting for runner in loop._runners.all)
         ):
             break

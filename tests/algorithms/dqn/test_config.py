@@ -150,6 +150,11 @@ def test_where_it_runs_is_set_in_rllibs_way_or_by_options():
     evaluation = config.get_evaluation_config_object()
     assert evaluation.options.num_env_runners == 1  # frames never come to the driver
     assert evaluation.options.num_learners == 0
+    # It plays fewer environments than there are shards, which are not its own.
+    few = DQNConfig.preset("fast", game="pong", num_env_runners=4, num_replay_shards=8)
+    config = few.training(eval_episodes=1)
+    config.validate()
+    assert config.get_evaluation_config_object().options.num_streams == 1
 
 
 @pytest.mark.parametrize(

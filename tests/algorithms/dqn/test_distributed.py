@@ -1,10 +1,8 @@
 """A distributed run: actors that play, store and learn, and that are killed."""
 
-import logging
 import os
-import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -14,9 +12,10 @@ import ray
 import torch
 
 from algorithms.dqn import DQN, DQNConfig, learners
-from algorithms.dqn.distributed import Distributed
 from algorithms.dqn.learners import LearnerActors
 from algorithms.dqn.options import MAX_STEPS_AHEAD
+from algorithms.replay.sharded import ShardedReplay
+from tests.algorithms.dqn.faults import kill, loop_of, num_stored, pid_of, shard_pids, train_until
 
 pytestmark = pytest.mark.usefixtures("ray_session")
 
@@ -52,27 +51,9 @@ def build(**options: Any) -> DQN:
     return algo
 
 
-def loop_of(algo: DQN) -> Distributed:
-    assert isinstance(algo.loop, Distributed)
-    return algo.loop
-
-
-def kill(pid: int) -> None:
-    os.kill(pid, signal.SIGKILL)
-
-
-def pid_of(actor: Any) -> int:
-    """Of a runner or a learner."""
-    return ray.get(actor.apply.remote(lambda _: os.getpid()))
-
-
-def train_until(algo: DQN, condition: Callable[[], bool], seconds: float = 90) -> dict[str, Any]:
-    end = time.monotonic() + seconds
-    while True:
-        result = algo.train()
-        if condition():
-            return result
-        assert time.monotonic() < end, result["faults"]
+def replay_of(algo: DQN) -> ShardedReplay:
+    assert isinstance(algo.replay, ShardedReplay)
+    return algo.replay
 
 
 @pytest.fixture(scope="module")
@@ -83,12 +64,6 @@ def algo() -> Iterator[DQN]:
         made.train()
     yield made
     made.stop()
-
-
-@pytest.fixture
-def said(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
-    caplog.set_level(logging.WARNING, logger="algorithms")
-    return caplog
 
 
 def test_actors_play_store_and_learn(algo: DQN):
@@ -103,20 +78,18 @@ def test_actors_play_store_and_learn(algo: DQN):
         {episode["step"] for episode in result["episodes"]}
     )
     # Each shard has the streams of one runner, and both were learnt from.
-    sizes = [status.num_transitions for status in algo.replay.statuses]  # type: ignore[union-attr]
+    sizes = [status.num_transitions for status in replay_of(algo).statuses]
     assert sum(sizes) == len(algo.replay)
     assert min(sizes) > 0.4 * sum(sizes)
     loop.settle()
-    stored = sum(
-        s.num_transitions for s in ray.get([s.status.remote() for s in loop.replay.shards])
-    )
+    (stored,) = num_stored(algo).values()
     assert stored == algo.num_env_steps  # none is counted that is not stored, and none is not
     processes = [pid_of(runner.actor) for runner in loop._runners.all]
     processes += [pid_of(worker) for worker in loop.learners.workers]  # type: ignore[union-attr]
-    processes += [pid for _, pid in ray.get([s.place.remote() for s in loop.replay.shards])]
+    processes += [pid for pids in shard_pids(algo).values() for pid in pids]
     assert len({os.getpid(), *processes}) == 7
     # Priorities came back: they are not all those that new records enter with.
-    masses = [s.mass / s.num_transitions for s in loop.replay.statuses]
+    masses = [s.mass / s.num_transitions for s in replay_of(algo).statuses]
     assert all(mass != 1 for mass in masses)
 
 
@@ -148,15 +121,16 @@ def test_learners_stay_equal_and_runners_get_their_network(algo: DQN):
 def test_ratio_of_updates_to_steps_holds_over_any_stretch(algo: DQN):
     """Within 5 % of 10,000 steps' worth, and no more is under way than that."""
     loop = loop_of(algo)
+    ((name, level),) = loop.levels.items()
     trail = [(loop.num_env_steps, algo.num_updates)]
     limit = loop.num_env_steps + 11_000
     ahead = 0.0
     while loop.num_env_steps < limit:
         loop.run(1)
         trail.append((loop.num_env_steps, algo.num_updates))
-        ahead = max(ahead, loop.updates_owed / 0.25 + loop._runners.steps_asked)
-        assert loop.updates_owed >= 0  # nothing is learnt that is not owed
-        assert loop.learners.num_calls + len(loop._drawn) <= 4
+        ahead = max(ahead, level.updates_owed / 0.25 + loop._runners.steps_asked)
+        assert level.updates_owed >= 0  # nothing is learnt that is not owed
+        assert loop.learners.num_calls(name) + level.num_drawn <= 4
     lag = [0.25 * steps - updates for steps, updates in trail]
     assert max(lag) - min(lag) <= 0.05 * 10_000 * 0.25
     assert ahead <= MAX_STEPS_AHEAD
@@ -180,15 +154,14 @@ def test_a_killed_runner_is_replaced(algo: DQN, said: pytest.LogCaptureFixture):
 
 
 def test_a_killed_shard_is_replaced_by_an_empty_one(algo: DQN, said: pytest.LogCaptureFixture):
-    loop = loop_of(algo)
-    held = loop.replay.statuses[0].num_transitions
+    replay = replay_of(algo)
+    held = replay.statuses[0].num_transitions
     assert held > 0
-    ((_, pid),) = ray.get([loop.replay.shards[0].place.remote()])
-    kill(pid)
-    result = train_until(algo, lambda: loop.replay.num_restarts == 1)
-    train_until(algo, lambda: loop.replay.statuses[0].mass > 0)
+    kill(shard_pids(algo)["default_policy"][0])
+    result = train_until(algo, lambda: replay.num_restarts == 1)
+    train_until(algo, lambda: replay.statuses[0].mass > 0)
     assert "Replay shard 1 of 2 died" in said.text
-    assert loop.replay.num_lost >= held
+    assert replay.num_lost >= held
     assert result["faults"]["shard_restarts"] == 1
     updates = algo.num_updates
     train_until(algo, lambda: algo.num_updates > updates)
@@ -268,10 +241,9 @@ def test_a_run_goes_on_with_another_number_of_everything(algo: DQN, tmp_path):
         assert other.num_env_steps >= steps + 400
         assert other.num_updates > updates
         # All shards at once: nothing can be learnt until they have filled again.
-        places = ray.get([shard.place.remote() for shard in loop_of(other).replay.shards])
-        for _, pid in places:
+        for pid in shard_pids(other)["default_policy"]:
             kill(pid)
-        train_until(other, lambda: loop_of(other).replay.num_restarts == 3)
+        train_until(other, lambda: replay_of(other).num_restarts == 3)
         updates = other.num_updates
         train_until(other, lambda: other.num_updates > updates)
         steps, held = other.num_env_steps, len(other.replay)

@@ -9,6 +9,7 @@ import torch
 from algorithms.hdqn.algorithm import HDQN
 from algorithms.hdqn.config import HDQNConfig
 from algorithms.hdqn.options import CONTROLLER, META
+from algorithms.hdqn.runner import HDQNRunner
 from algorithms.replay import FrameReplay
 from arcadia.errors import UserError
 
@@ -150,6 +151,30 @@ def test_a_resumed_run_is_the_straight_one(tmp_path):
     resumed.stop()
 
 
+def test_evaluation_plays_both_levels_with_the_learnt_networks():
+    algo = build(phase1_frames=400, eval_period_frames=400, eval_episodes=3)
+    algo.train()
+    result = algo.train()
+    assert result["evaluated"]
+    assert result["evaluation"]["env_runners"]["num_episodes"] == 3
+    plays = algo.eval_env_runner
+    assert isinstance(plays, HDQNRunner)
+    assert (plays.epsilon, plays.meta_epsilon) == (0.05, 0.05)
+    assert plays.statistics.tried.sum() == 0  # its goals are not the training's
+    assert plays.outcomes == [] and not plays.meta_recorder.has_records
+    for name, module in algo.runner.modules.items():
+        for own, theirs in zip(
+            module.online.parameters(), plays.modules[name].online.parameters(), strict=True
+        ):
+            assert torch.equal(own, theirs)
+    first = algo.evaluate()["env_runners"]
+    assert algo.evaluate()["env_runners"]["episode_len_mean"] == first["episode_len_mean"]
+    # By steps, too, it keeps nothing.
+    plays.sample(num_timesteps=60)
+    assert plays.outcomes == [] and not plays.meta_recorder.has_records
+    algo.stop()
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -158,7 +183,14 @@ def test_a_resumed_run_is_the_straight_one(tmp_path):
         ({"goals": "builtins:dict"}, 'goals "builtins:dict": is no GoalSpace'),
         ({"meta_gamma": 1.5}, "meta_gamma 1.5: must be between 0 and 1"),
         ({"meta_replay_capacity": 4}, "meta_.*replay_capacity 4"),
-        ({"num_env_runners": 2}, "h-DQN runs in one process so far"),
+        (
+            {"num_env_runners": 1, "meta_num_replay_shards": 9},
+            "meta_num_replay_shards 9: 4 environments send to fewer shards",
+        ),
+        (
+            {"num_env_runners": 1, "num_learners": 2, "meta_batch_size": 5},
+            "num_learners 2: cannot share a meta_batch_size of 5 evenly",
+        ),
         ({"prioritized": True}, "h-DQN replays uniformly"),
         ({"goal": "x"}, "goal: no option of h-DQN; did you mean"),
     ],

@@ -21,7 +21,7 @@ def make(num_shards: int, arguments: dict = ARGUMENTS) -> ShardedReplay:
         num_shards,
         arguments | {"capacity": 200},
         num_streams=4,
-        seed=0,
+        seed=[0, 2],
         num_cpus=0.1,
         rng=np.random.default_rng(0),
     )

@@ -1,0 +1,55 @@
+"""Killing the actors of a run, and training on until that has been noticed."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from typing import Any
+
+import ray
+
+from algorithms.dqn import DQN
+from algorithms.dqn.distributed import Distributed
+
+
+def loop_of(algo: DQN) -> Distributed:
+    assert isinstance(algo.loop, Distributed)
+    return algo.loop
+
+
+def kill(pid: int) -> None:
+    os.kill(pid, signal.SIGKILL)
+
+
+def pid_of(actor: Any) -> int:
+    """Of a runner or a learner."""
+    return ray.get(actor.apply.remote(lambda _: os.getpid()))
+
+
+def shard_pids(algo: DQN) -> dict[str, list[int]]:
+    """By level, the processes of its shards."""
+    shards = {name: level.replay.shards for name, level in loop_of(algo).levels.items()}
+    return {
+        name: [pid for _, pid in ray.get([shard.place.remote() for shard in own])]
+        for name, own in shards.items()
+    }
+
+
+def num_stored(algo: DQN) -> dict[str, int]:
+    """By level, transitions that its shards say they hold."""
+    return {
+        name: sum(
+            status.num_transitions
+            for status in ray.get([shard.status.remote() for shard in level.replay.shards])
+        )
+        for name, level in loop_of(algo).levels.items()
+    }
+
+
+def train_until(algo: DQN, condition: Callable[[], bool], seconds: float = 90) -> dict[str, Any]:
+    end = time.monotonic() + seconds
+    while True:
+        result = algo.train()
+        if condition():
+            return result
+        assert time.monotonic() < end, result["faults"]
