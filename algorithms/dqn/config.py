@@ -79,8 +79,6 @@ class DQNConfig(AlgorithmConfig):
     """
 
     options_class: ClassVar[type[DQNOptions]] = DQNOptions
-    algorithm_name: ClassVar[str] = "DQN"
-    """What errors call the algorithm."""
 
     def __init__(self, algo_class: type | None = None) -> None:
         super().__init__(algo_class=algo_class or self._algorithm_class())
@@ -158,7 +156,8 @@ class DQNConfig(AlgorithmConfig):
                 rllib[name] = value
             else:
                 near = did_you_mean(name, self.option_names() + _RLLIB_TRAINING)
-                raise UserError(f"{name}: no option of {self.algorithm_name}{near}")
+                who = self.options_class.algorithm_name
+                raise UserError(f"{name}: no option of {who}{near}")
         super().training(**rllib)
         return self
 
@@ -249,7 +248,7 @@ class DQNConfig(AlgorithmConfig):
             known = _attribute_names(self)
             if key not in known:
                 near = did_you_mean(key, known)
-                who = self.algorithm_name
+                who = self.options_class.algorithm_name
                 raise UserError(f"{key}: neither an option of {who} nor a setting of RLlib{near}")
         super().__setattr__(key, value)
 

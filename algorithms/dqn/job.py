@@ -1,4 +1,4 @@
-"""What DQN's commands do: train, evaluate, watch, report."""
+"""What DQN's commands do: train, evaluate, watch, report; and training, for what builds on it."""
 
 from __future__ import annotations
 
@@ -6,17 +6,19 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 import tyro
 
 from algorithms.dqn.options import DQNOptions, options_of
-from algorithms.dqn.presets import PRESETS, preset
+from algorithms.dqn.presets import preset
 from arcadia.errors import UserError
 from arcadia.options import CommonOptions, command_words, parse, peek
 from arcadia.runs import RunFolder
 
 if TYPE_CHECKING:
+    from algorithms.dqn.config import DQNConfig
+    from algorithms.dqn.training import Training
     from arcadia.commands import EvaluateOptions, ExportOptions, WatchOptions
     from arcadia.report import Report
 
@@ -44,6 +46,12 @@ _MAY_CHANGE = (
 class TrainOptions(CommonOptions):
     """Trains DQN (Mnih et al. 2013) on an Atari game or a Gymnasium environment."""
 
+    kind: ClassVar[str] = "dqn"
+    """Of the runs that are made."""
+    to_play: ClassVar[str] = "game: give --game, such as --game pong, or --env"
+    """What is said where there is nothing to play."""
+    options_class: ClassVar[type[DQNOptions]] = DQNOptions
+
     preset: str = "fast"
     """Where the defaults below come from: fast (learns soonest on a small machine), nips2013 (the
     2013 paper to the letter), nature2015, or rainbow (2018, without its noisy layers)."""
@@ -68,25 +76,59 @@ class TrainOptions(CommonOptions):
         if self.seeds is not None and not 2 <= self.seeds <= 1_000:
             raise UserError(f"seeds {self.seeds}: must be between 2 and 1000")
 
+    @classmethod
+    def of_preset(cls, name: str, game: str | None) -> Self:
+        """The defaults of a preset; some of them hang on the game."""
+        return cls(preset=name, options=preset(name, game=game))
+
+    def config(self) -> DQNConfig:
+        """RLlib's configuration of what is trained."""
+        from algorithms.dqn.config import DQNConfig
+
+        return DQNConfig.of_options(self.options)
+
+    @classmethod
+    def training_class(cls) -> type[Training]:
+        """What a run under way is."""
+        from algorithms.dqn.training import Training
+
+        return Training
+
 
 def train(argv: list[str], prog: str) -> dict[str, Any]:
     """`arcadia train dqn`."""
+    return train_by(TrainOptions, argv, prog)
+
+
+def train_by(cls: type[TrainOptions], argv: list[str], prog: str) -> dict[str, Any]:
+    """Trains as a command line asks.
+
+    Args:
+        cls: What it is read as, which says what is trained.
+        argv: The words after the command's name.
+        prog: How help calls the command.
+
+    Returns:
+        As `Training.result`, or of several seeds as `run_seeds`.
+    """
     resume = peek(argv, "--resume")
-    name = peek(argv, "--preset") or "fast"
-    if name not in PRESETS:
-        preset(name)  # says what there is
+    # Some of a preset's defaults hang on the game, so both are known before the rest is read; a
+    # preset that is none is refused first.
+    named = cls.of_preset(peek(argv, "--preset") or "fast", peek(argv, "--game"))
     if resume is None:
-        # Some of a preset's defaults hang on the game, so it is known before the rest is read.
-        game = peek(argv, "--game")
-        default = TrainOptions(preset=name, options=preset(name, game=game))
-        run = None
+        run, default = None, named
     else:
         run = RunFolder.open(resume)
-        if run.kind not in ("dqn", "dqn-seeds"):
-            raise UserError(f'{resume}: a run of kind "{run.kind}"; dqn cannot go on with it')
-        seeds = run.config.get("seeds")
-        default = TrainOptions(preset=run.config["preset"], options=options_of(run), seeds=seeds)
-    command = parse(TrainOptions, argv, prog, default)
+        if run.kind not in (cls.kind, f"{cls.kind}-seeds"):
+            raise UserError(
+                f'{resume}: a run of kind "{run.kind}"; {cls.kind} cannot go on with it'
+            )
+        default = cls(
+            preset=run.config["preset"],
+            options=options_of(run, cls.options_class),
+            seeds=run.config.get("seeds"),
+        )
+    command = parse(cls, argv, prog, default)
     if run is not None:
         _refuse_contradictions(command, default, run)
     if command.seeds is None:
@@ -97,7 +139,7 @@ def train(argv: list[str], prog: str) -> dict[str, Any]:
 
 
 def _refuse_contradictions(command: TrainOptions, default: TrainOptions, run: RunFolder) -> None:
-    for f in dataclasses.fields(DQNOptions):
+    for f in dataclasses.fields(command.options):
         was, now = getattr(default.options, f.name), getattr(command.options, f.name)
         if was != now and f.name not in _MAY_CHANGE:
             raise UserError(
@@ -113,6 +155,11 @@ def _refuse_contradictions(command: TrainOptions, default: TrainOptions, run: Ru
         raise UserError("run_dir: a run goes on in its own folder; leave it out with --resume")
     if command.seed is not None and command.seed != run.seed:
         raise UserError(f"seed {command.seed}: the run was made with seed {run.seed}")
+
+
+def options(run: RunFolder) -> DQNOptions:
+    """What a run was made with."""
+    return options_of(run)
 
 
 def evaluate(runs: Sequence[RunFolder], command: EvaluateOptions) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 from algorithms.dqn.option_values import check_values
 from arcadia.errors import UserError, did_you_mean
@@ -22,6 +22,8 @@ from arcadia.errors import UserError, did_you_mean
 if TYPE_CHECKING:
     from arcadia.runs import RunFolder
 
+
+AnyOptions = TypeVar("AnyOptions", bound="DQNOptions")
 
 MAX_STEPS_AHEAD = 480
 """Steps that runners may be ahead of the learners: 5 % of 10,000, and a little less."""
@@ -33,6 +35,9 @@ class DQNOptions:
 
     A *step* is one action of one environment. A *frame* is what `frames_are` says.
     """
+
+    algorithm_name: ClassVar[str] = "DQN"
+    """What errors and reports call the algorithm."""
 
     # What is played
     game: str | None = None
@@ -341,20 +346,21 @@ def option_names(cls: type[DQNOptions] = DQNOptions) -> tuple[str, ...]:
     return tuple(field.name for field in dataclasses.fields(cls))
 
 
-def check_option_names(names: Any) -> None:
+def check_option_names(names: Any, cls: type[DQNOptions] = DQNOptions) -> None:
     """Raises UserError for the first name that is no option, with the nearest that is one."""
-    known = option_names()
+    known = option_names(cls)
     for name in names:
         if name not in known:
-            raise UserError(f"{name}: no option of DQN{did_you_mean(name, known)}")
+            near = did_you_mean(name, known)
+            raise UserError(f"{name}: no option of {cls.algorithm_name}{near}")
 
 
-def options_of(run: RunFolder) -> DQNOptions:
+def options_of(run: RunFolder, cls: type[AnyOptions] = DQNOptions) -> AnyOptions:
     """The options a run was made with.
 
     Raises:
         UserError: the run's config holds an option that this version does not know.
     """
     options = run.config["options"]
-    check_option_names(options)
-    return DQNOptions(**options)
+    check_option_names(options, cls)
+    return cls(**options)

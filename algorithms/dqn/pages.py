@@ -1,8 +1,9 @@
-"""The report of a DQN run."""
+"""The report of a DQN run, and the parts of it that others share."""
 
 from __future__ import annotations
 
 import io
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -12,17 +13,73 @@ from arcadia.report import Report
 from arcadia.runs import RunFolder
 from arcadia.telemetry import read_scalars
 
-_PAPER_FRAMES = 10_000_000  # training frames of the 2013 paper
+Scalars = Mapping[str, tuple[np.ndarray, np.ndarray]]
+"""As `read_scalars` gives them."""
+_PAPER_STEPS = 10_000_000  # training frames of the 2013 paper
 
 
 def page(run: RunFolder) -> Report:
     """Curves, scores, film, what the agent sees, and the config."""
     options, scalars = options_of(run), read_scalars(run)
+    report = begin(run, options, scalars, _PAPER_STEPS)
+    add_scores(report, run, options)
+    add_film(
+        report,
+        run,
+        "The game's own picture; the predicted value of the last ten seconds; the value of each "
+        "action now, the one taken lit (a random one now and then).",
+    )
+    add_curves(
+        report,
+        scalars,
+        options,
+        (
+            *score_curves(options),
+            (
+                "Predicted value",
+                "learner/held_out_max_q",
+                "mean max Q",
+                "Mean greatest Q-value over states held out before training (2013, figure 2).",
+            ),
+            ("TD error", "learner/td_error_abs", "mean |TD error|", ""),
+            ("Loss", "learner/loss", f"{options.loss} loss", ""),
+            ("Exploration", "runner/epsilon", "epsilon", "Chance of a random action."),
+            SPEED,
+        ),
+    )
+    if run.exists("held_out.npz"):
+        _seen(report, run, options)
+    report.config(run.config)
+    return report
+
+
+def title_of(options: DQNOptions) -> str:
+    """The algorithm and what it plays, for people."""
     name = (options.game or "").replace("_", " ").title() or str(options.env)
+    return f"{options.algorithm_name} on {name}"
+
+
+def frames_axis(options: DQNOptions) -> str:
+    """What the x-axis of all curves counts."""
+    per_step = options.emulator_frames_per_step
+    return f"environment frames ({per_step} a step)" if per_step > 1 else "environment steps"
+
+
+def begin(run: RunFolder, options: DQNOptions, scalars: Scalars, paper_steps: int) -> Report:
+    """A page's head, and its row of figures.
+
+    Args:
+        run: What is told of.
+        options: What it was made with.
+        scalars: What it wrote.
+        paper_steps: Steps of the paper's own training, of games.
+    """
     steps = int(scalars["replay/transitions"][0][-1]) if "replay/transitions" in scalars else 0
     steps //= options.emulator_frames_per_step
     report = Report(
-        f"DQN on {name}", subtitle=f"{run.name} · {run.status}", note=_caveat(options, steps)
+        title_of(options),
+        subtitle=f"{run.name} · {run.status}",
+        note=_caveat(options, steps, paper_steps),
     )
     returns = scalars.get("episode/return", (np.zeros(0), np.zeros(0)))[1]
     stats = {"steps": f"{steps:,}", "episodes": f"{len(returns):,}"}
@@ -34,14 +91,13 @@ def page(run: RunFolder) -> Report:
         learning = np.isin(at, scalars["learner/loss"][0])
         stats["steps/s while learning"] = f"{np.median(speed[learning]):.0f}"
     report.stats(stats)
-    _scores(report, run, options)
+    return report
+
+
+def add_film(report: Report, run: RunFolder, caption: str) -> None:
+    """What `arcadia watch` made, if it did; the caption says what the film shows."""
     if run.exists("watch.mp4"):
-        report.video(
-            "The agent at play",
-            run.read_bytes("watch.mp4"),
-            "The game's own picture; the predicted value of the last ten seconds; the value of each"
-            " action now, the one taken lit (a random one now and then).",
-        )
+        report.video("The agent at play", run.read_bytes("watch.mp4"), caption)
     if run.exists("value.png"):
         report.image(
             "The value of a stretch of the game",
@@ -49,24 +105,20 @@ def page(run: RunFolder) -> Report:
             "The predicted value where it moves most, and the screens at its turning points (2013, "
             "section 5.2). Dashed lines: points won or lost.",
         )
-    _curves(report, scalars, options)
-    if run.exists("held_out.npz"):
-        _seen(report, run, options)
-    report.config(run.config)
-    return report
 
 
-def _caveat(options: DQNOptions, steps: int) -> str:
-    if steps >= 0.5 * _PAPER_FRAMES or options.game is None:
+def _caveat(options: DQNOptions, steps: int, paper_steps: int) -> str:
+    if steps >= 0.5 * paper_steps or options.game is None:
         return ""
-    share = 100 * steps / _PAPER_FRAMES
     return (
-        f"These {steps:,} steps are {share:.2g} % of the paper's ten million. Minutes of training "
-        "are not a trained agent: what this run shows is that everything works."
+        f"These {steps:,} steps are {100 * steps / paper_steps:.2g} % of the paper's "
+        f"{paper_steps / 1e6:g} million. Minutes of training are not a trained agent: what this "
+        "run shows is that everything works."
     )
 
 
-def _scores(report: Report, run: RunFolder, options: DQNOptions) -> None:
+def add_scores(report: Report, run: RunFolder, options: DQNOptions) -> None:
+    """The table that `arcadia evaluate` made, if it did."""
     if not run.exists("evaluation.json"):
         return
     result = run.read_json("evaluation.json")
@@ -84,12 +136,12 @@ def _scores(report: Report, run: RunFolder, options: DQNOptions) -> None:
     report.table("Scores", ["player", "mean", "standard error", "best"], rows, caption)
 
 
-def _curves(
-    report: Report, scalars: dict[str, tuple[np.ndarray, np.ndarray]], options: DQNOptions
-) -> None:
-    per_step = options.emulator_frames_per_step
-    axis = f"environment frames ({per_step} a step)" if per_step > 1 else "environment steps"
-    shown = (
+SPEED = ("Speed", "runner/env_steps_per_s", "steps/s", "Acting and learning together.")
+
+
+def score_curves(options: DQNOptions) -> tuple[tuple[str, str, str, str], ...]:
+    """The curves of training games and evaluations, as `add_curves` takes them."""
+    return (
         ("Learning curve", "episode/return", "return", "Every training game, in its own points."),
         (
             "Evaluation",
@@ -98,17 +150,17 @@ def _curves(
             f"Mean over {options.eval_episodes} games with epsilon {options.epsilon_eval:g}, as "
             "training went on.",
         ),
-        (
-            "Predicted value",
-            "learner/held_out_max_q",
-            "mean max Q",
-            "Mean greatest Q-value over states held out before training (2013, figure 2).",
-        ),
-        ("TD error", "learner/td_error_abs", "mean |TD error|", ""),
-        ("Loss", "learner/loss", f"{options.loss} loss", ""),
-        ("Exploration", "runner/epsilon", "epsilon", "Chance of a random action."),
-        ("Speed", "runner/env_steps_per_s", "steps/s", "Acting and learning together."),
     )
+
+
+def add_curves(
+    report: Report,
+    scalars: Scalars,
+    options: DQNOptions,
+    shown: Iterable[tuple[str, str, str, str]],
+) -> None:
+    """Curves of those scalars that there are: title, tag, label of the y-axis, caption of each."""
+    axis = frames_axis(options)
     for title, name, label, caption in shown:
         if name in scalars:
             report.curve(title, {label: scalars[name]}, axis, label, caption)

@@ -6,9 +6,10 @@ Data Table 1; Hessel et al. 2018, *Rainbow* (arXiv:1710.02298), table 1.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from algorithms.dqn.options import DQNOptions, check_option_names
+from algorithms.dqn.options import AnyOptions, DQNOptions, check_option_names
 from arcadia.errors import UserError, did_you_mean
 
 
@@ -127,9 +128,19 @@ def preset(name: str, **overrides: Any) -> DQNOptions:
     Raises:
         UserError: for an unknown preset, option or value, naming the nearest.
     """
-    if name not in PRESETS:
+    return choose(PRESETS, DQNOptions, name, overrides)
+
+
+def choose(
+    presets: Mapping[str, Callable[..., AnyOptions]],
+    cls: type[AnyOptions],
+    name: str,
+    overrides: Mapping[str, Any],
+) -> AnyOptions:
+    """The options of one of several presets, which all are of one class; see `preset`."""
+    if name not in presets:
         raise UserError(
-            f"preset {name!r}: must be one of {', '.join(PRESETS)}{did_you_mean(name, PRESETS)}"
+            f"preset {name!r}: must be one of {', '.join(presets)}{did_you_mean(name, presets)}"
         )
-    check_option_names(overrides)
-    return PRESETS[name](**overrides)
+    check_option_names(overrides, cls)
+    return presets[name](**overrides)

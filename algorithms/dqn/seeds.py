@@ -1,28 +1,32 @@
-"""`arcadia train dqn --seeds N`: the same training with several seeds, and their mean.
+"""`arcadia train dqn|hdqn --seeds N`: the same training with several seeds, and their mean.
 
-The folder is itself a run, of the kind "dqn-seeds", and holds one of DQN for each seed. Each trains
-in a Ray actor that reports about once a second and is told when to stop; one that dies is replaced
-and goes on from its latest checkpoint.
+The folder is itself a run, of the kind "dqn-seeds" or "hdqn-seeds", and holds one for each seed.
+Each trains in a Ray actor that reports about once a second and is told when to stop; one that dies
+is replaced and goes on from its latest checkpoint.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import importlib
 import random
 import time
 from collections.abc import Sequence
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import ray
 import torch
 from ray.exceptions import RayError, RayTaskError
 
-from algorithms.dqn.options import options_of
+from algorithms.dqn.options import DQNOptions
+from algorithms.dqn.pages import frames_axis
 from algorithms.dqn.training import Training, check
 from arcadia.bands import Curve, band_figure, confidence_band
 from arcadia.cluster import state_environment
 from arcadia.errors import UserError
+from arcadia.jobs import JOBS, job_of
 from arcadia.progress import Progress
 from arcadia.report import Report
 from arcadia.runs import RunFolder, default_run_dir
@@ -33,7 +37,8 @@ if TYPE_CHECKING:
     from algorithms.dqn.job import TrainOptions
     from arcadia.commands import EvaluateOptions, WatchOptions
 
-KIND = "dqn-seeds"
+SUFFIX = "-seeds"
+"""Of a folder's kind, after that of its runs."""
 FIGURE = "seeds.png"
 _TURN_S = 1.0  # how long an actor trains, at least, before it tells how far it is
 _MAX_RESTARTS = 3  # of a seed whose actor died
@@ -84,7 +89,7 @@ class SeedTrainer:
             run_dir = str(self._command.run_dir)
             # It may have been begun by an actor that died, or before the whole was stopped.
             resumed = RunFolder.open(run_dir) if RunFolder.is_run(run_dir) else None
-            training = Training(self._command, self._words, resumed)
+            training = self._command.training_class()(self._command, self._words, resumed)
             self._training = self._stack.enter_context(training)
         return self._training
 
@@ -110,15 +115,15 @@ def run_seeds(
         RuntimeError: seeds failed; the others are whole.
     """
     assert command.seeds is not None
-    start = time.monotonic()
+    start, kind = time.monotonic(), command.kind + SUFFIX
     if command.run_dir is not None and resumed is None:
         RunFolder.check_free(command.run_dir)
     check(dataclasses.replace(command, run_dir=None))
     first = command.seed if command.seed is not None else random.SystemRandom().randrange(2**30)
     if resumed is None:
         folder = RunFolder.create(
-            command.run_dir or default_run_dir("dqn-seeds"),
-            kind=KIND,
+            command.run_dir or default_run_dir(kind),
+            kind=kind,
             config={
                 "preset": command.preset,
                 "options": dataclasses.asdict(command.options),
@@ -193,7 +198,7 @@ def _train_all(
     done, shown = dict.fromkeys(seeds, 0), dict.fromkeys(seeds, "-")
     each = command.options.steps(command.options.total_frames)
     unit, total = ("steps", each) if command.minutes is None else ("s", command.minutes * 60)
-    name = f"DQN on {command.options.game or command.options.env}, {len(seeds)} seeds"
+    name = f"{_played(command.options)}, {len(seeds)} seeds"
     try:
         with Progress(round(total * len(seeds)), unit, name) as progress:
             while turns:
@@ -262,11 +267,9 @@ def summarize(folder: RunFolder) -> dict[str, Any]:
             }
     figure = None
     if panels:
-        options = options_of(folder)
-        per_step = options.emulator_frames_per_step
-        axis = f"environment frames ({per_step} a step)" if per_step > 1 else "environment steps"
-        title = f"DQN on {options.game or options.env}, preset {folder.config['preset']}"
-        folder.write_bytes(FIGURE, band_figure(panels, axis, title))
+        options = _options(folder)
+        title = f"{_played(options)}, preset {folder.config['preset']}"
+        folder.write_bytes(FIGURE, band_figure(panels, frames_axis(options), title))
         figure = folder.storage.shown(FIGURE)
     return {
         "episode_return_mean": ends["episode/return_mean"],
@@ -275,14 +278,25 @@ def summarize(folder: RunFolder) -> dict[str, Any]:
     }
 
 
+def _options(folder: RunFolder) -> DQNOptions:
+    """What the seeds are trained with."""
+    own: ModuleType = importlib.import_module(JOBS[folder.kind.removesuffix(SUFFIX)])
+    return own.options(folder)
+
+
+def _played(options: DQNOptions) -> str:
+    return f"{options.algorithm_name} on {options.game or options.env}"
+
+
 # What the commands that look at runs do with a folder of seeds; see `arcadia.jobs`.
 
 
 def evaluate(runs: Sequence[RunFolder], command: EvaluateOptions) -> dict[str, Any]:
     """`arcadia evaluate`: all seeds, and one table."""
-    from algorithms.dqn.evaluation import evaluate
-
-    return evaluate([member for run in runs for member in members(run)], command)
+    seeds = [member for run in runs for member in members(run)]
+    if not seeds:
+        raise UserError(f"{runs[0].storage.shown()}: no seed has begun yet; train for longer")
+    return job_of(seeds[0]).evaluate(seeds, command)
 
 
 def watch(run: RunFolder, command: WatchOptions) -> dict[str, Any]:
@@ -296,9 +310,8 @@ export = watch
 
 def report(run: RunFolder) -> Report:
     """`arcadia report`: the figure, and how each seed did."""
-    summary, options = summarize(run), options_of(run)
-    name = options.game or options.env
-    report = Report(f"DQN on {name}", subtitle=f"{run.name} · {run.status}")
+    summary = summarize(run)
+    report = Report(_played(_options(run)), subtitle=f"{run.name} · {run.status}")
     rows = []
     for member in members(run):
         scalars = read_scalars(member)

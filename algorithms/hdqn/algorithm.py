@@ -59,14 +59,17 @@ class HDQN(DQN):
         }
 
     def step(self) -> dict[str, Any]:
-        """One training iteration: DQN's results, and of each goal `tried`, `reached`,
-        `success_rate` and `epsilon`, by its name, in `goals`."""
+        """One training iteration: DQN's results, and `goals`, see there."""
         result = super().step()
-        rows = self.runner.statistics.rows(self.runner.goal_epsilon)
-        columns = ("tried", "reached", "success_rate", "epsilon")
-        result["goals"] = {name: dict(zip(columns, row, strict=True)) for name, *row in rows}
+        result["goals"] = self.goals()
         result[ENV_RUNNER_RESULTS]["meta_epsilon"] = self.runner.meta_epsilon
         return result
+
+    def goals(self) -> dict[str, dict[str, Any]]:
+        """Of each goal, by its name: `tried`, `reached`, `success_rate` and `epsilon`."""
+        rows = self.runner.statistics.rows(self.runner.goal_epsilon)
+        columns = ("tried", "reached", "success_rate", "epsilon")
+        return {name: dict(zip(columns, row, strict=True)) for name, *row in rows}
 
     def _write_policy(self, folder: Path) -> None:
         """Writes what is played and for which goals; the networks are in RLlib's files."""

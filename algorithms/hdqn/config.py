@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import os
+import sys
 from typing import Any, ClassVar, Self
 
 from ray.rllib.core.rl_module import RLModuleSpec
@@ -12,7 +14,8 @@ from algorithms.dqn.config import DQNConfig, show_options
 from algorithms.dqn.options import DQNOptions
 from algorithms.hdqn.goals import GoalSpace
 from algorithms.hdqn.options import CONTROLLER, META, HDQNOptions
-from arcadia.errors import UserError
+from algorithms.hdqn.presets import preset
+from arcadia.errors import UserError, did_you_mean
 
 GOALS = {
     "Chain-v0": "algorithms.hdqn.chain_goals:ChainGoals",
@@ -30,7 +33,6 @@ class HDQNConfig(DQNConfig):
     """
 
     options_class: ClassVar[type[DQNOptions]] = HDQNOptions
-    algorithm_name: ClassVar[str] = "h-DQN"
     goals: str | None
     game: str | None
 
@@ -45,6 +47,11 @@ class HDQNConfig(DQNConfig):
         from algorithms.hdqn.runner import HDQNRunner
 
         return HDQNRunner
+
+    @classmethod
+    def preset(cls, name: str, **overrides: Any) -> Self:
+        """A config with the options of a preset; see :func:`algorithms.hdqn.presets.preset`."""
+        return cls.of_options(preset(name, **overrides))
 
     @property
     def options(self) -> HDQNOptions:
@@ -72,15 +79,20 @@ class HDQNConfig(DQNConfig):
         Raises:
             UserError: The environment has none, or what was named is none.
         """
-        named, env = self.goals, self.game or self.env
-        target = named or GOALS.get(str(env))
+        what, played = ("env", self.env) if self.game is None else ("game", self.game)
+        target = self.goals or GOALS.get(str(played))
         if target is None:
+            near = did_you_mean(str(played), GOALS)
             raise UserError(
-                f'env "{env}": has no goals; give goals, module:Class of a GoalSpace for it'
+                f'{what} "{played}": has no goals; give goals, module:Class of a GoalSpace for it'
+                f"{near}"
             )
-        if not isinstance(target, str):
+        if not isinstance(target, str) or not all(target.partition(":")):
             raise UserError(f"goals {target!r}: must be module:Class, the path of a GoalSpace")
         module, _, name = target.partition(":")
+        # The arcadia command does not look there by itself, as python -m does.
+        if os.getcwd() not in sys.path:
+            sys.path.append(os.getcwd())
         try:
             goals_class = getattr(importlib.import_module(module), name)
         except (ImportError, AttributeError, ValueError) as error:

@@ -1,28 +1,112 @@
-"""What the commands of h-DQN do."""
+"""What the commands of h-DQN do: train, report."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
+import tyro
+
+from algorithms.dqn.job import TrainOptions, train_by
+from algorithms.dqn.options import DQNOptions, options_of
 from algorithms.hdqn.chain import KIND, ChainOptions, run_chain
+from algorithms.hdqn.options import HDQNOptions
+from algorithms.hdqn.presets import preset
 from algorithms.hdqn.tabular import TabularOptions
 from arcadia.errors import UserError, did_you_mean
 from arcadia.options import command_words, parse, peek
 from arcadia.runs import RunFolder
 
-_ENVS = ("chain",)
+if TYPE_CHECKING:
+    from algorithms.hdqn.config import HDQNConfig
+    from algorithms.hdqn.training import HDQNTraining
+    from arcadia.report import Report
+
+_CHAIN = "chain"
+
+
+@dataclass(frozen=True, kw_only=True)
+class HDQNTrainOptions(TrainOptions):
+    """Trains h-DQN (Kulkarni et al. 2016) on an environment that has goals: montezuma_revenge,
+    KeyDoor-v0, Chain-v0, or one of your own with `--goals`. `--env chain` solves the paper's
+    six-state decision process with tables instead: `--env chain --help`."""
+
+    kind: ClassVar[str] = "hdqn"
+    to_play: ClassVar[str] = (
+        "env: give --env, such as --env montezuma_revenge, --env KeyDoor-v0 or --env chain"
+    )
+    options_class: ClassVar[type[DQNOptions]] = HDQNOptions
+
+    preset: str = "fast"
+    """Where the defaults below come from: fast (learns soonest on a small machine) or nips2016 (the
+    paper's agent for Montezuma's Revenge)."""
+    options: Annotated[HDQNOptions, tyro.conf.arg(name="")] = field(default_factory=HDQNOptions)
+
+    @classmethod
+    def of_preset(cls, name: str, game: str | None) -> Self:
+        return cls(preset=name, options=preset(name, game=game))
+
+    def config(self) -> HDQNConfig:
+        from algorithms.hdqn.config import HDQNConfig
+
+        return HDQNConfig.of_options(self.options)
+
+    @classmethod
+    def training_class(cls) -> type[HDQNTraining]:
+        from algorithms.hdqn.training import HDQNTraining
+
+        return HDQNTraining
 
 
 def train(argv: list[str], prog: str) -> dict[str, Any]:
     """`arcadia train hdqn`."""
     resume, env = peek(argv, "--resume"), peek(argv, "--env")
     run = None if resume is None else RunFolder.open(resume)
-    if run is not None and run.kind != KIND:
-        raise UserError(f'{resume}: a run of kind "{run.kind}"; hdqn cannot go on with it')
-    if env is not None and env not in _ENVS:
-        near = did_you_mean(env, _ENVS) or f"; there is {', '.join(_ENVS)}"
-        raise UserError(f'env "{env}": nothing that h-DQN plays{near}')
+    if run is not None and env is not None:
+        _refuse_another(run, env)
+    if env == _CHAIN if run is None else run.kind == KIND:
+        return _train_chain(argv, prog, run)
+    if env is not None:
+        argv = _with_game(argv, env)
+    return train_by(HDQNTrainOptions, argv, prog)
+
+
+def _refuse_another(run: RunFolder, env: str) -> None:
+    own = run.config.get("options", {})
+    played = _CHAIN if run.kind == KIND else own.get("game") or own.get("env")
+    if env != played:
+        raise UserError(
+            f'env "{env}": the run {run.storage.shown()} was made with "{played}"; leave the '
+            "option out, or start a new run"
+        )
+
+
+def _with_game(argv: list[str], env: str) -> list[str]:
+    """The same command line; an `--env` that names an Atari game is the game.
+
+    Raises:
+        UserError: There is nothing of this name, naming what is near.
+    """
+    from algorithms.envs import atari_games, check_env
+
+    if env in atari_games():
+        at = max(i for i, word in enumerate(argv) if word.partition("=")[0] == "--env")
+        old = 1 if "=" in argv[at] else 2
+        return [*argv[:at], "--game", env, *argv[at + old :]]
+    try:
+        check_env(env)
+    except UserError:
+        from algorithms.hdqn.config import GOALS
+
+        near = did_you_mean(env, (_CHAIN, *GOALS, *atari_games()))
+        if near:
+            raise UserError(f'env "{env}": nothing that h-DQN plays{near}') from None
+        raise
+    return argv
+
+
+def _train_chain(argv: list[str], prog: str, run: RunFolder | None) -> dict[str, Any]:
     options = TabularOptions() if run is None else TabularOptions(**run.config["options"])
     default = ChainOptions(options=options)
     command = parse(ChainOptions, argv, prog, default)
@@ -43,3 +127,15 @@ def _refuse_contradictions(command: ChainOptions, default: ChainOptions, run: Ru
         raise UserError("run_dir: a run goes on in its own folder; leave it out with --resume")
     if command.seed is not None and command.seed != run.seed:
         raise UserError(f"seed {command.seed}: the run was made with seed {run.seed}")
+
+
+def options(run: RunFolder) -> HDQNOptions:
+    """What a run was made with."""
+    return options_of(run, HDQNOptions)
+
+
+def report(run: RunFolder) -> Report:
+    """The run's report: goals, curves of both levels, scores, film and config."""
+    from algorithms.hdqn.pages import page
+
+    return page(run)

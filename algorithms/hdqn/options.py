@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from algorithms.dqn.option_values import check_range
 from algorithms.dqn.options import DQNOptions
@@ -45,6 +45,10 @@ _RANGES: dict[str, tuple[float, float]] = {
 class HDQNOptions(DQNOptions):
     """All options of h-DQN. Those of DQN are the controller's, and where both levels run."""
 
+    algorithm_name: ClassVar[str] = "h-DQN"
+    env: str | None = None
+    """KeyDoor-v0, Chain-v0, or, with goals of your own, any other environment as for DQN. The
+    command takes a game here too, such as montezuma_revenge. Give either this or a game."""
     emulator: Literal["vector", "ram"] = "ram"
     """ram: the plain emulator, whose memory says where things are; games with goals of their own
     that need none may take vector."""
@@ -57,7 +61,8 @@ class HDQNOptions(DQNOptions):
     epsilon_decay_frames: int = 1_000_000
     """Frames over which it does; see goal_epsilon_floor."""
     goals: str | None = None
-    """The goals, module:Class of a GoalSpace; by default those that come with the environment."""
+    """The goals, module:Class of a GoalSpace, in the current folder or installed; by default those
+    that come with the environment."""
     reached_by: Literal["overlap", "distance"] = "overlap"
     """When the agent has reached an object of Montezuma's Revenge: their boxes overlap, or their
     centres are less than 9 pixels apart (the authors' code)."""

@@ -11,6 +11,8 @@ from arcadia.runs import RunFolder
 JOBS = {
     "dqn": "algorithms.dqn.job",
     "dqn-seeds": "algorithms.dqn.seeds",
+    "hdqn": "algorithms.hdqn.job",
+    "hdqn-seeds": "algorithms.dqn.seeds",
     "hdqn-chain": "algorithms.hdqn.chain",
 }
 """By a run's kind: the module with `evaluate(runs, options)`, `watch(run, options)`,

@@ -1,19 +1,38 @@
-"""How far a job is: one live line on a terminal, a plain line now and then anywhere else."""
+"""How far a job is: one live line on a terminal, a plain line now and then anywhere else; below it
+a table, for jobs that have one."""
 
 from __future__ import annotations
 
 import sys
 import time
 from collections import deque
+from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import Self, TextIO
+from typing import Any, Self, TextIO
 
-from rich.console import Console
-from rich.progress import BarColumn, TextColumn
+from rich.console import Console, RenderableType
+from rich.progress import BarColumn, ProgressColumn, TextColumn
 from rich.progress import Progress as LiveLine
 from rich.table import Column
 
 _RATE_WINDOW_S = 30.0
+_TABLE_PERIOD_S = 60.0  # without a terminal, the least time between two tables
+
+TableMaker = Callable[[], RenderableType | None]
+"""Makes a table as it is now, in any thread; None: there is none."""
+
+
+class _LiveLines(LiveLine):
+    """A live line with a table below it."""
+
+    def __init__(self, *columns: ProgressColumn, make_table: TableMaker, **arguments: Any) -> None:
+        self._make_table = make_table
+        super().__init__(*columns, **arguments)
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        yield from super().get_renderables()
+        if (table := self._make_table()) is not None:
+            yield table
 
 
 class Progress:
@@ -24,6 +43,8 @@ class Progress:
         unit: what is counted, in the plural: "steps".
         description: what the job is, at the head of the line.
         start: how much was done before, by a run that goes on; it does not count for the rate.
+        table: makes what to show below the line; without a terminal it is written once a minute,
+            and at the end.
         period_s: without a terminal, the least time between two lines, in seconds.
         stream: where to write instead of stderr; stdout is kept for results.
     """
@@ -35,6 +56,7 @@ class Progress:
         description: str,
         *,
         start: int = 0,
+        table: TableMaker = lambda: None,
         period_s: float = 10.0,
         stream: TextIO | None = None,
     ):
@@ -44,9 +66,10 @@ class Progress:
         self._period_s = period_s
         self._stream = sys.stderr if stream is None else stream
         self._done = start
+        self._make_table = table
         self._fields = ""
         self._said: tuple[int, str] | None = None
-        self._said_at_s = self._now_s = time.monotonic()
+        self._said_at_s = self._table_at_s = self._now_s = time.monotonic()
         # Points of the last half minute: a rate over all of a long job says little about now.
         self._points = deque([(self._now_s, start)])
         self._live = self._live_line()
@@ -55,7 +78,7 @@ class Progress:
         console = Console(file=self._stream, highlight=False)
         if not console.is_terminal or console.is_dumb_terminal:
             return None
-        live = LiveLine(
+        live = _LiveLines(
             TextColumn("{task.description}", style="bold", markup=False),
             BarColumn(bar_width=24),
             TextColumn(
@@ -63,6 +86,7 @@ class Progress:
                 markup=False,
                 table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1),
             ),
+            make_table=self._make_table,
             console=console,
             redirect_stdout=False,  # it may be a pipe that waits for the result
             expand=True,
@@ -86,8 +110,10 @@ class Progress:
     ) -> None:
         if self._live is not None:
             self._live.stop()
-        elif self._said != (self._done, self._fields):
+            return
+        if self._said != (self._done, self._fields):
             self._say()
+        self._show_table()
 
     def update(self, done: int, **fields: str | float) -> None:
         """Says how much is done now.
@@ -105,6 +131,13 @@ class Progress:
             self._live.update(self._task, completed=done, words=self._words())
         elif self._now_s - self._said_at_s >= self._period_s:
             self._say()
+            if self._now_s - self._table_at_s >= _TABLE_PERIOD_S:
+                self._show_table()
+
+    def _show_table(self) -> None:
+        if (table := self._make_table()) is not None:
+            Console(file=self._stream, highlight=False).print(table)
+        self._table_at_s = self._now_s
 
     def _say(self) -> None:
         print(f"{self._description}: {self._words()}", file=self._stream, flush=True)

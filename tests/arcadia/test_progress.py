@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from rich.table import Table
 
 from arcadia.progress import Progress
 
@@ -80,3 +81,44 @@ def test_a_terminal_has_one_live_line(monkeypatch: pytest.MonkeyPatch):
     assert "60/100 steps (60%)" in last and "best=a[b]{c}" in last
     assert "━" in last
     assert shown.count("\n") == 1, "every other redraw is in the same line"
+
+
+def goals(tried: int) -> Table:
+    table = Table("goal", "tried")
+    table.add_row("key", f"{tried:,}")
+    return table
+
+
+def test_without_a_terminal_a_table_comes_once_below_the_last_line():
+    out, tried = io.StringIO(), [0]
+    with Progress(10, "steps", "x", table=lambda: goals(tried[0]), stream=out) as progress:
+        tried[0] = 1234
+        progress.update(10)
+    first, *rows = out.getvalue().splitlines()
+    assert first.startswith("x: 10/10 steps")
+    assert sum("key" in row for row in rows) == 1
+    assert any("key" in row and "1,234" in row for row in rows)
+
+
+def test_a_table_comes_again_when_its_time_is_over(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("arcadia.progress._TABLE_PERIOD_S", 0.0)
+    out = io.StringIO()
+    with Progress(10, "steps", "x", period_s=0.0, table=lambda: goals(7), stream=out) as progress:
+        progress.update(5)
+        progress.update(10)
+    assert out.getvalue().count("key") == 3  # twice on the way, and at the end
+
+
+def test_a_terminal_has_the_table_below_the_live_line(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "120")
+    ours, theirs = pty.openpty()
+    tried = [0]
+    with os.fdopen(theirs, "w") as terminal:
+        with Progress(10, "steps", "x", table=lambda: goals(tried[0]), stream=terminal) as progress:
+            tried[0] = 1234
+            progress.update(10)
+    shown = "".join(read_to_end(ours))
+    os.close(ours)
+    last = shown[shown.rindex("10/10 steps") :]
+    assert "key" in last and "1,234" in last
