@@ -73,7 +73,7 @@ def train(learner: str, seed: int, steps: int) -> dict[str, Any]:
     """
     import torch
 
-    from algorithms.dqn import DQNConfig
+    from algorithms.dqn import DQN, DQNConfig
     from algorithms.hdqn import HDQNConfig
 
     torch.set_num_threads(1)
@@ -81,6 +81,7 @@ def train(learner: str, seed: int, steps: int) -> dict[str, Any]:
     config = (HDQNConfig if learner == HDQN else DQNConfig)().environment("KeyDoor-v0")
     config = config.training(**BOTH, **own).debugging(seed=seed)
     algo = config.build_algo()
+    assert isinstance(algo, DQN)
     curve = []
     while algo.num_env_steps < steps:
         won = [episode["return"] for episode in algo.train()["episodes"]]
@@ -114,10 +115,13 @@ def figure(results: Mapping[str, list[dict[str, Any]]], path: Path) -> None:
     drawn = Figure(figsize=(9.5, 3.8), dpi=110, layout="constrained")
     axes = drawn.subplots()
     colors = ("#1f6feb", "#8b949e", "#d29922", "#d1242f")
-    for color, (name, runs) in zip(colors, results.items(), strict=True):
+    dashes = ("-", "-", (0, (6, 3)), (0, (2, 4)))  # those that lie on each other are all seen
+    for color, dash, (name, runs) in zip(colors, dashes, results.items(), strict=True):
         curves = np.array([run["curve"] for run in runs])
         at = STRETCH * (1 + np.arange(curves.shape[1]))
-        axes.plot(at, np.nanmean(curves, axis=0), color=color, linewidth=2, label=name)
+        axes.plot(
+            at, np.nanmean(curves, axis=0), color=color, linestyle=dash, linewidth=2, label=name
+        )
         low, high = np.nanmin(curves, axis=0), np.nanmax(curves, axis=0)
         axes.fill_between(at, low, high, color=color, alpha=0.18, linewidth=0)
     axes.axvline(HIERARCHY["phase1_frames"], color="#57606a", linewidth=1, linestyle=(0, (4, 3)))
@@ -142,7 +146,10 @@ def figure(results: Mapping[str, list[dict[str, Any]]], path: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    """Trains, prints, draws."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--steps", type=int, default=STEPS, help="of each run")
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
     parser.add_argument("--figure", type=Path, help="PNG to draw the curves into")

@@ -14,7 +14,7 @@ from ray.rllib.algorithms.algorithm import Algorithm
 from algorithms.dqn.distributed import Distributed
 from algorithms.dqn.one_process import OneProcess
 from algorithms.dqn.options import DQNOptions
-from algorithms.dqn.policy import check_game, read_policy, write_policy
+from algorithms.dqn.policy import read_policy, write_policy
 from algorithms.dqn.runner import DQNRunner
 from algorithms.replay import FrameReplay
 from algorithms.replay.reshard import fill
@@ -61,6 +61,9 @@ class SavesCheckpoints(Algorithm):
         is_local = isinstance(filesystem, LocalFileSystem)
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(root if is_local else temporary)
+            if isinstance(self.loop, Distributed):  # its own copy, which nothing acts with
+                network, _ = self.loop.learners.weights()
+                self.runner.take_weights(ray.get(network))
             self._write_policy(folder)
             if self.options.save_replay != "none" if replay is None else replay:
                 self.save_replays(folder / _REPLAY)
@@ -69,10 +72,8 @@ class SavesCheckpoints(Algorithm):
         return path
 
     def _write_policy(self, folder: Path) -> None:
+        """Writes what the runner plays with; its networks are the learners' latest."""
         module = self.runner.module
-        if isinstance(self.loop, Distributed):  # its own copy, which nothing acts with
-            network, _ = self.loop.learners.weights()
-            self.runner.take_weights(ray.get(network))
         write_policy(
             folder,
             module.online,
@@ -120,7 +121,7 @@ class SavesCheckpoints(Algorithm):
 
     def _check_checkpoint(self, folder: str, path: str) -> None:
         """Refuses a folder that holds another game's; `path` is what errors call it."""
-        check_game(read_policy(folder), self.options, path)
+        read_policy(folder).check_played(self.options, path)
 
     def save_replays(self, folder: Path) -> None:
         """Writes what is learnt from to a folder: of one module into it, of several into folders in

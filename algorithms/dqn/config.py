@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from typing import Any, ClassVar, Self
+import os
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.callbacks.callbacks import RLlibCallback
@@ -16,6 +17,9 @@ from algorithms.dqn.options import DQNOptions, option_names
 from algorithms.dqn.presets import preset
 from algorithms.envs import check_env, check_game
 from arcadia.errors import UserError, did_you_mean
+
+if TYPE_CHECKING:
+    from algorithms.dqn.policy import TrainedPolicy
 
 # In evaluations during training: the 2015 paper's five minutes of play, and episodes side by side.
 _EVALUATION_FRAMES = 18_000
@@ -104,6 +108,17 @@ class DQNConfig(AlgorithmConfig):
         from algorithms.dqn.runner import DQNRunner
 
         return DQNRunner
+
+    @classmethod
+    def read_policy(cls, folder: str | os.PathLike[str]) -> TrainedPolicy:
+        """The policy in a checkpoint's folder.
+
+        Raises:
+            UserError: There is none, or one that cannot be read.
+        """
+        from algorithms.dqn.policy import read_policy
+
+        return read_policy(folder)
 
     @classmethod
     def option_names(cls) -> tuple[str, ...]:

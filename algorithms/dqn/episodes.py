@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import nan
 from statistics import fmean
 
@@ -33,6 +33,8 @@ class Episode:
     is_truncated: bool = False
     end_step: int = 0
     """Steps the runner had taken in all with the episode's latest one; no two episodes share it."""
+    goals: list[tuple[int, bool]] = field(default_factory=list)
+    """Goals that came to their ends, of h-DQN, and whether they were reached."""
 
     @property
     def is_done(self) -> bool:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.console import Console
+from rich.table import Table
 
 from algorithms.dqn import protocols
 from algorithms.dqn.config import DQNConfig
 from algorithms.dqn.options import DQNOptions, options_of
 from algorithms.dqn.paper_scores import TABLE_1, human_normalized_percent
 from algorithms.dqn.playing import load_runner, play_here, play_in_actors
-from algorithms.dqn.protocols import PLAYERS, Protocol
+from algorithms.dqn.protocols import PLAYERS, Player, Protocol
 from algorithms.dqn.score_tables import markdown, table_of_one, table_of_several
 from algorithms.dqn.scores import Game, scores_of, standard_error
 from arcadia import cluster, provenance
@@ -30,10 +31,29 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Subject:
+    """What is particular to the evaluation of an algorithm; the defaults are DQN's."""
+
+    config_class: type[DQNConfig] = DQNConfig
+    players: tuple[Player, ...] = PLAYERS
+    """Who plays, the policy and the random player among them: their scores are compared."""
+    measure: Callable[[DQNConfig, list[Game]], dict[str, Any]] = lambda config, games: {}
+    """What more the games of one run come to, for its `evaluation.json`."""
+    table: Callable[[dict[str, Any]], Table] | None = None
+    """Shows that to people, given all that the file holds."""
+
+    @property
+    def name(self) -> str:
+        """What people call the algorithm."""
+        return self.config_class.options_class.algorithm_name
+
+
+@dataclass(frozen=True, kw_only=True)
 class _Candidate:
     """A run that can be evaluated: everything that a user may have got wrong was looked at."""
 
     run: RunFolder
+    subject: Subject
     options: DQNOptions
     checkpoint_step: int
     weights: dict[str, Any]
@@ -42,13 +62,20 @@ class _Candidate:
     def name(self) -> str:
         return str(self.options.game or self.options.env)
 
+    @property
+    def config(self) -> DQNConfig:
+        return self.subject.config_class.of_options(self.options)
 
-def evaluate(runs: Sequence[RunFolder], command: EvaluateOptions) -> dict[str, Any]:
+
+def evaluate(
+    runs: Sequence[RunFolder], command: EvaluateOptions, subject: Subject | None = None
+) -> dict[str, Any]:
     """Evaluates runs one after another; each gets its `evaluation.json` as soon as it is done.
 
     Args:
-        runs: Runs of DQN.
+        runs: Runs of one algorithm.
         command: How.
+        subject: The algorithm; None: DQN.
 
     Returns:
         Of one run, what its `evaluation.json` holds; of several, `runs` (a list of these), `games`
@@ -58,8 +85,8 @@ def evaluate(runs: Sequence[RunFolder], command: EvaluateOptions) -> dict[str, A
         UserError: a run cannot be evaluated as asked; nothing was played then.
         RuntimeError: a run failed while it was played; the others were evaluated.
     """
-    protocol = _protocol(command)
-    candidates = [_candidate(run, command.checkpoint, protocol) for run in runs]
+    protocol, subject = _protocol(command), subject or Subject()
+    candidates = [_candidate(run, command.checkpoint, protocol, subject) for run in runs]
     if command.num_env_runners:
         cluster.connect(command.address)
     results: list[dict[str, Any]] = []
@@ -74,6 +101,8 @@ def evaluate(runs: Sequence[RunFolder], command: EvaluateOptions) -> dict[str, A
             failed.append((candidate.run, error))
     if len(runs) == 1:
         Console().print(table_of_one(results[0]))
+        if subject.table is not None:
+            Console().print(subject.table(results[0]))
         return results[0]
     summary: dict[str, Any] = {"runs": results, "games": by_game(results), "table": None}
     if results:
@@ -136,13 +165,16 @@ def _protocol(command: EvaluateOptions) -> Protocol:
     return getattr(protocols, command.protocol)(**given)
 
 
-def _candidate(run: RunFolder, checkpoint: str, protocol: Protocol) -> _Candidate:
-    options = protocol.applied(options_of(run))
+def _candidate(run: RunFolder, checkpoint: str, protocol: Protocol, subject: Subject) -> _Candidate:
+    config_class = subject.config_class
+    options = protocol.applied(options_of(run, config_class.options_class))
     _, step = run.find_checkpoint(checkpoint)
-    runner = load_runner(run, num_envs=1, seed=0, checkpoint=checkpoint)
+    runner = load_runner(run, num_envs=1, seed=0, checkpoint=checkpoint, config_class=config_class)
     weights = runner.get_weights()
     runner.stop()
-    return _Candidate(run=run, options=options, checkpoint_step=step, weights=weights)
+    return _Candidate(
+        run=run, subject=subject, options=options, checkpoint_step=step, weights=weights
+    )
 
 
 def _evaluate_one(
@@ -150,13 +182,19 @@ def _evaluate_one(
 ) -> dict[str, Any]:
     seed = command.seed if command.seed is not None else 0
     num_envs = command.num_envs or 8
+    subject = candidate.subject
     shares = protocols.shares(
-        protocol, seed=seed, num_runners=command.num_env_runners or 1, num_envs=num_envs
+        protocol,
+        seed=seed,
+        num_runners=command.num_env_runners or 1,
+        num_envs=num_envs,
+        players=subject.players,
     )
     games = _play(candidate, protocol, shares, command.num_env_runners, place)
     options = candidate.options
     result: dict[str, Any] = {
         "run": candidate.run.storage.shown(),
+        "algorithm": subject.name,
         "game": options.game,
         "env": options.env,
         "checkpoint": command.checkpoint,
@@ -171,9 +209,8 @@ def _evaluate_one(
         "paper": TABLE_1.get(options.game or "", {}),
         "rows": [],
     }
-    for player, prefix, label in zip(
-        PLAYERS, ("", "random_"), (f"DQN, epsilon {options.epsilon_eval:g}", "random"), strict=True
-    ):
+    labels = (f"{subject.name}, epsilon {options.epsilon_eval:g}", "random")
+    for player, prefix, label in zip(PLAYERS, ("", "random_"), labels, strict=True):
         scores = scores_of(games, player)
         values = {
             "episodes": len(scores.returns),
@@ -190,6 +227,7 @@ def _evaluate_one(
             [label, scores.mean, scores.standard_error, scores.best, scores.mean_length]
         )
     result["human_normalized_percent"] = _normalized(options.game, result["mean"], result["ended"])
+    result |= subject.measure(candidate.config, games)
     candidate.run.write_json("evaluation.json", result)
     return result
 
@@ -207,10 +245,9 @@ def _play(
     amount = protocol.episodes if protocol.episodes is not None else protocol.steps
     assert amount is not None
     unit = "episodes" if protocol.episodes is not None else "steps"
-    config = DQNConfig.of_options(candidate.options)
-    with Progress(
-        len(PLAYERS) * amount, unit, f"Evaluating DQN on {candidate.name}{place}"
-    ) as progress:
+    config, subject = candidate.config, candidate.subject
+    title = f"Evaluating {subject.name} on {candidate.name}{place}"
+    with Progress(len(subject.players) * amount, unit, title) as progress:
 
         def tell(taken: int, ended: list[Game]) -> None:
             nonlocal steps

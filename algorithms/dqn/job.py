@@ -178,17 +178,9 @@ def export(run: RunFolder, command: ExportOptions) -> dict[str, Any]:
 
 def watch(run: RunFolder, command: WatchOptions) -> dict[str, Any]:
     """`arcadia watch RUN`: films one episode, and draws its predicted value."""
-    from algorithms.dqn.watch import film
+    from algorithms.dqn.watch import watch
 
-    result = film(
-        run,
-        checkpoint=command.checkpoint,
-        seed=command.seed if command.seed is not None else 0,
-        epsilon=command.epsilon,
-        max_seconds=command.max_seconds,
-    )
-    print(f"Film: {result['film']}\nValue: {result['figure']}")
-    return result
+    return watch(run, command)
 
 
 def report(run: RunFolder) -> Report:

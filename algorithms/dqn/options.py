@@ -358,6 +358,10 @@ def check_option_names(names: Any, cls: type[DQNOptions] = DQNOptions) -> None:
 def options_of(run: RunFolder, cls: type[AnyOptions] = DQNOptions) -> AnyOptions:
     """The options a run was made with.
 
+    Args:
+        run: The run.
+        options_class: Of its algorithm.
+
     Raises:
         UserError: the run's config holds an option that this version does not know.
     """

@@ -14,7 +14,6 @@ from ray.rllib.core import COMPONENT_RL_MODULE
 
 from algorithms.dqn.config import DQNConfig
 from algorithms.dqn.options import options_of
-from algorithms.dqn.policy import check_game, read_policy
 from algorithms.dqn.protocols import Share
 from algorithms.dqn.runner import DQNRunner
 from algorithms.dqn.scores import Game
@@ -33,36 +32,50 @@ def load_runner(
     seed: int | None,
     picture: bool = False,
     checkpoint: str = "last",
+    config_class: type[DQNConfig] = DQNConfig,
 ) -> DQNRunner:
     """A runner that plays a run's checkpoint with `epsilon_eval`.
 
     Args:
-        run: A run of DQN.
+        run: A run of the algorithm.
         num_envs: Environments played side by side.
         seed: Of the environments and of the random actions.
         picture: Make Gymnasium environments with the render mode `rgb_array`.
         checkpoint: `last`, `best` or a step; see `RunFolder.find_checkpoint`.
+        config_class: Of the algorithm, whose runner it is.
 
     Raises:
-        UserError: the run has no such checkpoint, or one that holds no network of DQN or one for
-            something else than the run plays.
+        UserError: the run has no such checkpoint, or one that holds no policy of the algorithm or
+            one for something else than the run plays; or the environment takes no render mode.
     """
     folder, _ = run.find_checkpoint(checkpoint)
-    policy, options = read_policy(folder), options_of(run)
-    check_game(policy, options, str(folder))
-    config = DQNConfig.of_options(options).debugging(seed=seed)
+    policy, options = config_class.read_policy(folder), options_of(run, config_class.options_class)
+    policy.check_played(options, str(folder))
+    config = config_class.of_options(options).debugging(seed=seed)
     config.num_envs_per_env_runner = num_envs
     config.in_evaluation = True
     if picture and config.env is not None:
         config.environment(env_config={"render_mode": "rgb_array"})
-    runner = DQNRunner(config=config, worker_index=0)
     try:
-        runner.module.online.load_state_dict(policy.network.state_dict())
-    except RuntimeError as error:
-        runner.stop()
+        runner = _runner(config)
+    except TypeError as error:  # of an environment that takes no render mode
+        if not picture:
+            raise
         raise UserError(
-            f"{folder}: holds another network than that of the run's options ({error})"
+            f'env "{config.env}": cannot be made with the render mode "rgb_array" ({error}); it '
+            "cannot be filmed"
         ) from error
+    try:
+        runner.take_policy(policy, str(folder))
+    except UserError:
+        runner.stop()
+        raise
+    return runner
+
+
+def _runner(config: DQNConfig) -> DQNRunner:
+    runner = config.env_runner_cls(config=config, worker_index=0)  # type: ignore[misc]
+    assert isinstance(runner, DQNRunner)
     return runner
 
 
@@ -105,7 +118,7 @@ class SharePlayer:
             own = config.copy(copy_frozen=False).debugging(seed=share.seed)
             own.num_envs_per_env_runner = share.num_envs
             own.in_evaluation = True
-            runner = DQNRunner(config=own, worker_index=0)
+            runner = _runner(own)
             try:
                 runner.set_state({COMPONENT_RL_MODULE: weights})
                 yield from play_share(runner, share)
@@ -119,7 +132,7 @@ def play_share(runner: DQNRunner, share: Share) -> Iterator[tuple[int, list[Game
     Yields:
         The steps taken since the last yield, and the games that ended and count.
     """
-    epsilon = 1.0 if share.player == "random" else runner.options.epsilon_eval
+    epsilon = runner.play_as(share.player)
     left = share.episodes if share.episodes is not None else share.steps
     assert left is not None
     open_steps, num_ended = 0, 0
@@ -134,24 +147,27 @@ def play_share(runner: DQNRunner, share: Share) -> Iterator[tuple[int, list[Game
                 index=episode.index,
                 return_=episode.return_,
                 length=episode.length,
+                goals=tuple(episode.goals),
             )
             for episode in runner.finish_step()
             if share.episodes is None or episode.index < share.episodes
         ]
-        runner.take_fragment()  # or the frames would pile up
+        runner.forget()  # or the frames would pile up
         steps = runner.num_env_steps_sampled_lifetime - before
         num_ended += len(ended)
         open_steps = 0 if ended else open_steps + steps
         left -= steps if share.episodes is None else len(ended)
         if left <= 0 and share.episodes is None and open_steps:
+            cut = runner.current_episode(0)
             ended.append(
                 Game(
                     player=share.player,
                     share=share.index,
                     index=num_ended,
-                    return_=runner.current_score(0),
+                    return_=cut.return_,
                     length=open_steps,
                     ended=False,
+                    goals=tuple(cut.goals),
                 )
             )
         yield steps, ended

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -11,8 +12,9 @@ import numpy as np
 from algorithms.dqn.options import DQNOptions
 from arcadia.errors import UserError
 
-Player = Literal["policy", "random"]
+Player = Literal["policy", "controller", "random"]
 PLAYERS: tuple[Player, ...] = ("policy", "random")
+"""Who plays: the policy, and one whose every action is random."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +99,14 @@ def nature2015() -> Protocol:
     )
 
 
-def shares(protocol: Protocol, *, seed: int, num_runners: int, num_envs: int) -> list[Share]:
+def shares(
+    protocol: Protocol,
+    *,
+    seed: int,
+    num_runners: int,
+    num_envs: int,
+    players: Sequence[Player] = PLAYERS,
+) -> list[Share]:
     """Splits what a protocol plays among runners.
 
     Episodes are split evenly. Steps are not: two stretches of half the length would leave out the
@@ -108,9 +117,10 @@ def shares(protocol: Protocol, *, seed: int, num_runners: int, num_envs: int) ->
         seed: At least 0; each share of a player gets one of its own, the players the same ones.
         num_runners: At most so many shares a player, at least 1.
         num_envs: Environments a runner steps side by side, at most; one where steps are counted.
+        players: Who plays.
 
     Returns:
-        The policy's shares, then the random player's.
+        The shares of each player, in their order.
     """
     if protocol.episodes is None:
         parts: list[dict[str, Any]] = [{"steps": protocol.steps, "num_envs": 1}]
@@ -121,7 +131,7 @@ def shares(protocol: Protocol, *, seed: int, num_runners: int, num_envs: int) ->
         parts = [{"episodes": count, "num_envs": min(count, num_envs)} for count in counts]
     return [
         Share(player=player, index=i, seed=_derived(seed, i), **part)
-        for player in PLAYERS
+        for player in players
         for i, part in enumerate(parts)
     ]
 

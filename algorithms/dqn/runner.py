@@ -32,11 +32,13 @@ from algorithms.dqn.trace import EpisodeTrace
 from algorithms.envs import FrameStep
 from algorithms.replay import Fragment, RecordFlag
 from arcadia.cluster import quiet
+from arcadia.errors import UserError
 
 if TYPE_CHECKING:
     import gymnasium as gym
 
     from algorithms.dqn.config import DQNConfig
+    from algorithms.dqn.policy import TrainedPolicy
 
 logger = logging.getLogger(__name__)
 
@@ -117,6 +119,20 @@ class DQNRunner(Pushes, KeepsState, EnvRunner, Checkpointable):
         """Acts with other weights from now on: by module, its state."""
         for name, module in self.modules.items():
             module.set_state(weights[name])
+
+    def take_policy(self, policy: TrainedPolicy, where: str) -> None:
+        """Acts with the networks of a policy.
+
+        Raises:
+            UserError: they are not those of the options; `where` says what holds the policy.
+        """
+        for module, network in zip(self.modules.values(), policy.networks, strict=True):
+            try:
+                module.online.load_state_dict(network.state_dict())
+            except RuntimeError as error:
+                raise UserError(
+                    f"{where}: holds another network than that of the run's options ({error})"
+                ) from error
 
     def get_spaces(self) -> dict[str, tuple[gym.Space, gym.Space]]:
         """Spaces of the stacked observations and of the actions."""
@@ -305,9 +321,14 @@ class DQNRunner(Pushes, KeepsState, EnvRunner, Checkpointable):
         device = next(self.module.parameters()).device
         return self.module.q_values(torch.from_numpy(observation).to(device)).cpu().numpy()
 
-    def current_score(self, i: int) -> float:
-        """Sum of rewards of the episode that sub-environment `i` is in or has just ended."""
-        return self._episodes[i].return_
+    def current_episode(self, i: int) -> Episode:
+        """The episode that sub-environment `i` is in or has just ended."""
+        return self._episodes[i]
+
+    def play_as(self, player: str) -> float:
+        """Becomes one of the players of an evaluation, `policy` or `random`; returns its chance of
+        a random action."""
+        return 1.0 if player == "random" else self.options.epsilon_eval
 
     @property
     def epsilon(self) -> float:

@@ -61,7 +61,7 @@ def _cut(result: dict[str, Any]) -> list[str]:
     """Says where a score is that of a game which the last step cut."""
     return [
         f"No episode of {player} ended: the score is what it had reached."
-        for player, prefix in (("DQN", ""), ("the random player", "random_"))
+        for player, prefix in ((result["algorithm"], ""), ("the random player", "random_"))
         if not result[f"{prefix}ended"]
     ]
 
@@ -113,7 +113,7 @@ def markdown(summary: dict[str, Any], commit: str | None) -> str:
         summary: `runs` and `games`, as `evaluate.evaluate` returns them.
         commit: Of the code that played.
     """
-    games = summary["games"]
+    games, ours = summary["games"], f"{summary['runs'][0]['algorithm']}, this code"
 
     def row(label: str, cells: Sequence[str]) -> str:
         return f"| {' | '.join([label, *cells])} |"
@@ -136,15 +136,15 @@ def markdown(summary: dict[str, Any], commit: str | None) -> str:
         row("", [title_of(name) for name in games]),
         row("---", ["---:"] * len(games)),
         row("**mean over episodes**", [""] * len(games)),
-        row("DQN, this code", means),
+        row(ours, means),
         row("random player, measured", [_measured(g["random_mean"]) for g in games.values()]),
         *of_paper(MEANS),
         row("**best single episode**", [""] * len(games)),
-        row("DQN, this code", [_measured(game["best"]) for game in games.values()]),
+        row(ours, [_measured(game["best"]) for game in games.values()]),
         *of_paper(BESTS),
         row("**human-normalised**", [""] * len(games)),
         row(
-            "DQN, this code",
+            ours,
             [_percent(game["human_normalized_percent"]) for game in games.values()],
         ),
         "",

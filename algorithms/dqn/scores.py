@@ -24,6 +24,8 @@ class Game:
     """Steps."""
     ended: bool = True
     """False when the steps ran out in mid-game."""
+    goals: tuple[tuple[int, bool], ...] = ()
+    """As `Episode.goals`."""
 
 
 @dataclass(frozen=True, kw_only=True)

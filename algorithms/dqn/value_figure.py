@@ -16,6 +16,7 @@ STRETCH_STEPS = 120
 """Steps shown at most: eight seconds at four frames a step."""
 _MAX_POINTS = 4
 _LEAST_PROMINENCE = 0.15  # of the stretch's range, for a turn to be one
+_ROOM_STEPS = 5  # that a number on the figure takes
 _LINE, _POINT, _REWARD = "#1f6feb", "#d1242f", "#8b949e"
 
 
@@ -95,10 +96,14 @@ def value_figure(
     above, below = parts
     axes = above.add_subplot()
     axes.set_title(title, fontsize=12, fontweight="bold")
+    written = -_ROOM_STEPS
     for step in 1 + np.flatnonzero(np.diff(scores)):
         if part.start < step < part.stop:
             change = scores[step] - scores[step - 1]
             axes.axvline(step, color=_REWARD, linewidth=1, linestyle=(0, (4, 3)))
+            if step - written < _ROOM_STEPS:
+                continue  # its number would be written over that one
+            written = step
             axes.annotate(
                 f"{change:+g}",
                 (step, 0.02),

@@ -34,6 +34,31 @@ def check_game(game: str) -> None:
         raise UserError(f'game "{game}": no such ROM{near}')
 
 
+def on_screen(frame: np.ndarray, preprocess: str, crop_top: int) -> np.ndarray:
+    """What lies where a frame's pixels come from: the preprocessing turned around.
+
+    Args:
+        frame: (84, 84), as the agent sees it.
+        preprocess: How it was made, `crop` or `resize`.
+        crop_top: First of the 84 rows kept when cropping.
+
+    Returns:
+        (210, 160) of the same dtype, 0 where the crop cut.
+    """
+    crop = preprocess == "crop"
+    height, top = (SCALED_HEIGHT, crop_top) if crop else (FRAME_SIZE, 0)
+    rows = _middles(SCREEN[0], height) - top
+    seen = (rows >= 0) & (rows < FRAME_SIZE)
+    screen = np.zeros(SCREEN[:2], frame.dtype)
+    screen[seen] = frame[rows[seen]][:, _middles(SCREEN[1], FRAME_SIZE)]
+    return screen
+
+
+def _middles(number: int, scaled: int) -> np.ndarray:
+    """In which of the scaled pixels the middles of so many pixels lie."""
+    return ((np.arange(number) + 0.5) * scaled / number).astype(np.int64)
+
+
 class AtariFrames:
     """N games of one ROM, one grey 84x84 uint8 frame each a step.
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from algorithms.hdqn.critic import Critic, CriticOptions, PredicateGoals
     from algorithms.hdqn.goals import GoalSpace
     from algorithms.hdqn.options import HDQNOptions
+    from algorithms.hdqn.policy import load_policy
 
 __all__ = [
     "HDQN",
@@ -26,6 +27,7 @@ __all__ = [
     "HDQNOptions",
     "Moment",
     "PredicateGoals",
+    "load_policy",
 ]
 
 _WHERE = {
@@ -36,6 +38,7 @@ _WHERE = {
     "CriticOptions": "algorithms.hdqn.critic",
     "PredicateGoals": "algorithms.hdqn.critic",
     "GoalSpace": "algorithms.hdqn.goals",
+    "load_policy": "algorithms.hdqn.policy",
     "Moment": "algorithms.envs.vector",
 }
 

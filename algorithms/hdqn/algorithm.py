@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,10 +15,8 @@ from algorithms.hdqn.config import HDQNConfig
 from algorithms.hdqn.distributed import DistributedHierarchy
 from algorithms.hdqn.one_process import OneHierarchy
 from algorithms.hdqn.options import CONTROLLER, META, HDQNOptions
+from algorithms.hdqn.policy import read_policy, write_policy
 from algorithms.hdqn.runner import HDQNRunner
-from arcadia.errors import UserError
-
-_GOALS_FILE = "goals.json"
 
 
 class HDQN(DQN):
@@ -72,19 +69,19 @@ class HDQN(DQN):
         return {name: dict(zip(columns, row, strict=True)) for name, *row in rows}
 
     def _write_policy(self, folder: Path) -> None:
-        """Writes what is played and for which goals; the networks are in RLlib's files."""
-        names = list(self.runner.goals.names)
-        played = self.options.game or self.options.env
-        (folder / _GOALS_FILE).write_text(json.dumps({"played": played, "goals": names}))
+        runner = self.runner
+        write_policy(
+            folder,
+            {name: module.online for name, module in runner.modules.items()},
+            self.options,
+            arguments={name: module.arguments for name, module in runner.modules.items()},
+            goals=runner.goals.names,
+            goal_inputs=runner.goal_inputs,
+            action_space=runner.frames.action_space,
+            step=self.num_env_steps,
+        )
 
     def _check_checkpoint(self, folder: str, path: str) -> None:
-        file = Path(folder, _GOALS_FILE)
-        if not file.is_file():
-            raise UserError(f"{path}: holds no checkpoint of h-DQN ({_GOALS_FILE} is missing)")
-        saved = json.loads(file.read_text())
-        names, played = list(self.runner.goals.names), self.options.game or self.options.env
-        if saved["played"] != played or saved["goals"] != names:
-            raise UserError(
-                f'{path}: learnt "{saved["played"]}" with the goals {", ".join(saved["goals"])}; '
-                f'the run plays "{played}" with {", ".join(names)}'
-            )
+        policy, runner = read_policy(folder), self.runner
+        policy.check_played(self.options, path)
+        policy.check_goals(runner.goals.names, runner.goal_inputs, path)

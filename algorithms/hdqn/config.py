@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from ray.rllib.core.rl_module import RLModuleSpec
 from ray.rllib.core.rl_module.multi_rl_module import MultiRLModuleSpec
@@ -16,6 +16,9 @@ from algorithms.hdqn.goals import GoalSpace
 from algorithms.hdqn.options import CONTROLLER, META, HDQNOptions
 from algorithms.hdqn.presets import preset
 from arcadia.errors import UserError, did_you_mean
+
+if TYPE_CHECKING:
+    from algorithms.dqn.policy import TrainedPolicy
 
 GOALS = {
     "Chain-v0": "algorithms.hdqn.chain_goals:ChainGoals",
@@ -52,6 +55,13 @@ class HDQNConfig(DQNConfig):
     def preset(cls, name: str, **overrides: Any) -> Self:
         """A config with the options of a preset; see :func:`algorithms.hdqn.presets.preset`."""
         return cls.of_options(preset(name, **overrides))
+
+    @classmethod
+    def read_policy(cls, folder: str | os.PathLike[str]) -> TrainedPolicy:
+        """The policy of both levels in a checkpoint's folder; see `DQNConfig.read_policy`."""
+        from algorithms.hdqn.policy import read_policy
+
+        return read_policy(folder)
 
     @property
     def options(self) -> HDQNOptions:

@@ -60,6 +60,19 @@ class GoalSpace(ABC):
             goal: 0 to G - 1.
         """
 
+    def picture_mask(self, goal: int, shape: tuple[int, int]) -> np.ndarray | None:
+        """Where a goal is in a picture that the environment renders, for `arcadia watch`.
+
+        Args:
+            goal: 0 to G - 1.
+            shape: (H, W) of the picture.
+
+        Returns:
+            (H, W) uint8, 255 on the goal; None, the default: nowhere in particular. Not asked where
+            `inputs` are masks, which say it.
+        """
+        return None
+
 
 def check_goals(goals: GoalSpace, frame_shape: tuple[int, ...], *, is_picture: bool) -> np.ndarray:
     """Refuses goals that do not fit an environment.

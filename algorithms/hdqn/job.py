@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
@@ -21,6 +22,7 @@ from arcadia.runs import RunFolder
 if TYPE_CHECKING:
     from algorithms.hdqn.config import HDQNConfig
     from algorithms.hdqn.training import HDQNTraining
+    from arcadia.commands import EvaluateOptions, ExportOptions, WatchOptions
     from arcadia.report import Report
 
 _CHAIN = "chain"
@@ -139,3 +141,25 @@ def report(run: RunFolder) -> Report:
     from algorithms.hdqn.pages import page
 
     return page(run)
+
+
+def evaluate(runs: Sequence[RunFolder], command: EvaluateOptions) -> dict[str, Any]:
+    """`arcadia evaluate RUN [RUN ...]`: policies and a random player, and each goal's success."""
+    from algorithms.hdqn.evaluation import evaluate
+
+    return evaluate(runs, command)
+
+
+def export(run: RunFolder, command: ExportOptions) -> dict[str, Any]:
+    """`arcadia export RUN`: both networks as ONNX."""
+    from algorithms.hdqn.export import export
+
+    return export(run, command)
+
+
+def watch(run: RunFolder, command: WatchOptions) -> dict[str, Any]:
+    """`arcadia watch RUN`: films one episode with its goals, and draws its predicted value."""
+    from algorithms.dqn.watch import watch
+    from algorithms.hdqn.watch import GoalFilm
+
+    return watch(run, command, GoalFilm)

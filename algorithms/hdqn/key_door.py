@@ -23,6 +23,13 @@ class KeyDoorGoals(GoalSpace):
         """(4, 4) float32: 1 at the goal's number."""
         return np.eye(len(self.names), dtype=np.float32)
 
+    def picture_mask(self, goal: int, shape: tuple[int, int]) -> np.ndarray:
+        """The goal's cell."""
+        cells = np.zeros(KeyDoor().shape, np.uint8)
+        cells[self._places[goal]] = 255
+        size = shape[0] // cells.shape[0], shape[1] // cells.shape[1]
+        return np.kron(cells, np.ones(size, np.uint8))
+
     def reached(self, before: Moment, after: Moment, goal: int) -> bool:
         """Whether the agent came to the place by this step."""
         place = self._places[goal]

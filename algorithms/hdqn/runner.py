@@ -24,12 +24,15 @@ from algorithms.dqn.stacks import observation_space
 from algorithms.envs import FrameStep
 from algorithms.hdqn.critic import Critic
 from algorithms.hdqn.goals import check_goals
-from algorithms.hdqn.networks import ControllerModule, joined_space
+from algorithms.hdqn.joined import joined_space
+from algorithms.hdqn.networks import ControllerModule
 from algorithms.hdqn.options import CONTROLLER, META, HDQNOptions
+from algorithms.hdqn.policy import HierarchicalPolicy
 from algorithms.hdqn.statistics import GoalStatistics, Outcome, goal_epsilon
 from algorithms.replay import Fragment, RecordFlag
 
 if TYPE_CHECKING:
+    from algorithms.dqn.policy import TrainedPolicy
     from algorithms.hdqn.config import HDQNConfig
 
 _NO_GOAL = -1
@@ -44,6 +47,8 @@ class HDQNRunner(DQNRunner):
             be chosen.
         goal_epsilon: (G,) float64, chance of a random action by goal.
         outcomes: What became of goals since the last `take_outcomes`.
+        paid: (N,) float32, what the critic paid for the latest step.
+        random_goals: Pick every goal at random, whatever the chance of random actions.
     """
 
     config: HDQNConfig  # type: ignore[assignment]
@@ -60,6 +65,8 @@ class HDQNRunner(DQNRunner):
         self.statistics = GoalStatistics(self.goals.names)
         self.goal_epsilon = np.ones(num_goals)
         self.outcomes: list[Outcome] = []
+        self.paid = np.zeros(self.num_envs, np.float32)
+        self.random_goals = False
         self.goal = np.full(self.num_envs, _NO_GOAL)
         self._is_first_goal = np.ones(self.num_envs, bool)  # of its episode
         self._goal_start = np.zeros_like(self.stacks.observation)
@@ -74,6 +81,17 @@ class HDQNRunner(DQNRunner):
             first_stream=first,
             num_streams=self.num_envs,
         )
+
+    def take_policy(self, policy: TrainedPolicy, where: str) -> None:
+        """Acts with the networks of a policy of the same goals."""
+        assert isinstance(policy, HierarchicalPolicy)
+        policy.check_goals(self.goals.names, self.goal_inputs, where)
+        super().take_policy(policy, where)
+
+    def play_as(self, player: str) -> float:
+        """As DQN's; `controller` is the policy with every goal picked at random."""
+        self.random_goals = player == "controller"
+        return super().play_as(player)
 
     def get_spaces(self) -> dict[str, tuple[gym.Space, gym.Space]]:
         """Of the controller, states with a goal, and actions; of the meta-controller, states, and
@@ -119,7 +137,8 @@ class HDQNRunner(DQNRunner):
                 the schedule's.
         """
         self._moments = self._moments or self.frames.moments()  # type: ignore[attr-defined]
-        self._pick_goals(self.meta_epsilon if epsilon is None else epsilon)
+        goal_chance = self.meta_epsilon if epsilon is None else epsilon
+        self._pick_goals(1.0 if self.random_goals else goal_chance)
         chances = self.goal_epsilon[self.goal] if epsilon is None else epsilon
         random = self.rng.random(self.num_envs) < chances
         actions = self.rng.integers(self.frames.num_actions, size=self.num_envs)
@@ -171,7 +190,7 @@ class HDQNRunner(DQNRunner):
             )
         ]
         reached = np.array([judgement.reached for judgement in judged])
-        paid = np.array([judgement.reward for judgement in judged], np.float32)
+        self.paid = np.array([judgement.reward for judgement in judged], np.float32)
         options = self.options
         by_step = options.meta_discount == "step"
         discount = options.meta_gamma**self._goal_steps if by_step else 1.0
@@ -184,10 +203,13 @@ class HDQNRunner(DQNRunner):
         flags = flags | np.where(reached, RecordFlag.TERMINATED, 0)
         flags |= np.where(given_up, RecordFlag.TRUNCATED, 0)
         goals = self.goal.copy()
-        self.recorder.add(self.stacks.newest, self._actions, paid, flags, goals=goals)
+        self.recorder.add(self.stacks.newest, self._actions, self.paid, flags, goals=goals)
         ended = np.flatnonzero(reached | done | given_up)
         self._record_goals(ended, step)
-        self.outcomes += map(Outcome, self.goal[ended].tolist(), reached[ended].tolist())
+        for i in ended.tolist():
+            outcome = Outcome(int(self.goal[i]), bool(reached[i]))
+            self.outcomes.append(outcome)
+            self._episodes[i].goals.append(outcome)
         self.goal[ended], self._is_first_goal[ended] = _NO_GOAL, False
 
     def _record_goals(self, ended: np.ndarray, step: FrameStep) -> None:

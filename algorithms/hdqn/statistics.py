@@ -75,6 +75,20 @@ class GoalStatistics:
         self._latest[:] = state["latest"]
 
 
+def wilson_lower_bound(reached: int, tried: int) -> float:
+    """Low end of the 95 % confidence interval of a success rate (Wilson 1927), 0 to 1.
+
+    Args:
+        reached: Successes.
+        tried: Of so many tries; of none, it is 0.
+    """
+    if not tried:
+        return 0.0
+    from scipy.stats import binomtest
+
+    return float(binomtest(reached, tried).proportion_ci(method="wilson").low)
+
+
 def goal_epsilon(success_rate: np.ndarray, most: float, floor: float) -> np.ndarray:
     """Chance of a random action while a goal is pursued: what it still fails by, within bounds.
 

@@ -85,9 +85,9 @@ class EvaluateOptions(CommonOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class WatchOptions(CommonOptions):
-    """Films a run's policy at play, with its values drawn beside the picture (watch.mp4), and draws
-    the predicted value over a stretch of the game with the frames at its turning points
-    (value.png)."""
+    """Films a run's policy at play, with its values drawn beside the picture (watch.mp4), of h-DQN
+    with its goals over it, and draws the predicted value over a stretch of the game with the frames
+    at its turning points (value.png)."""
 
     run: Annotated[str, tyro.conf.Positional]
     """Folder or address of the run."""
@@ -108,8 +108,8 @@ class WatchOptions(CommonOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class ExportOptions(CommonOptions):
-    """Writes a run's policy as policy.onnx into the run, after checking that it gives the same
-    values; needs the packages of arcadia[export]."""
+    """Writes a run's policy as policy.onnx into the run, of h-DQN as controller.onnx and meta.onnx,
+    after checking that it gives the same values; needs the packages of arcadia[export]."""
 
     run: Annotated[str, tyro.conf.Positional]
     """Folder or address of the run."""

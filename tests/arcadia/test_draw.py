@@ -5,8 +5,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from arcadia.media import bar_panel, draw_text, line_panel
-from arcadia.media.draw import ACCENT, COOL
+from arcadia.media import (
+    bar_panel,
+    draw_border,
+    draw_label,
+    draw_mask,
+    draw_text,
+    line_panel,
+)
+from arcadia.media.draw import ACCENT, BACKGROUND, COOL, GAIN
 
 NAMES = ["NOOP", "FIRE", "RIGHT", "LEFT"]
 
@@ -21,6 +28,52 @@ def test_text_is_drawn_on_a_copy():
     assert not image.any()
     assert drawn.dtype == np.uint8 and drawn.shape == image.shape
     assert drawn.max() > 200 and not drawn[:, 60:].any()
+
+
+@pytest.mark.parametrize("xy", [(50, 30), (0, 0), (99, 59), (-500, 500)])
+def test_a_label_is_never_cut_off(xy: tuple[int, int]):
+    image = np.full((60, 100, 3), 200, np.uint8)
+    drawn = draw_label(image, "key", xy, color=ACCENT, size=16)
+    assert (image == 200).all()
+    rows, columns = np.nonzero((drawn != 200).any(-1))
+    whole = draw_label(image, "key", (50, 45), color=ACCENT, size=16)
+    assert (drawn != 200).any(-1).sum() == (whole != 200).any(-1).sum()
+    assert rows.min() > 0 and rows.max() < 59 and columns.min() > 0 and columns.max() < 99
+    assert count(drawn, BACKGROUND) > 300 and count(drawn, ACCENT) > 10
+
+
+def test_a_label_stands_above_its_place():
+    drawn = draw_label(np.full((90, 200, 3), 200, np.uint8), "door", (100, 60), size=16)
+    rows, columns = np.nonzero((drawn != 200).any(-1))
+    assert 50 < rows.max() < 60 and columns.mean() == pytest.approx(100, abs=1)
+
+
+def test_a_mask_is_tinted_and_outlined_and_nothing_else_is():
+    image, mask = np.full((40, 60, 3), 100, np.uint8), np.zeros((40, 60), np.uint8)
+    mask[10:30, 20:50] = 255
+    drawn = draw_mask(image, mask, GAIN, opacity=0.5, outline=2)
+    assert (drawn[mask == 0] == 100).all() and (image == 100).all()
+    assert count(drawn, GAIN) == 20 * 30 - 16 * 26
+    assert drawn[20, 35].tolist() == [round((100 + part) / 2) for part in GAIN]
+    edge = np.zeros((40, 60), bool)
+    edge[:, :3] = True  # at the picture's own edge it is outlined, too
+    assert count(draw_mask(image, edge, GAIN, outline=1), GAIN) == 40 * 3 - 38
+
+
+def test_a_border_lies_inside_the_edge():
+    drawn = draw_border(np.zeros((40, 60, 3), np.uint8), 4, (100, 200, 50), 0.5)
+    assert drawn[0, 0].tolist() == drawn[20, 3].tolist() == [50, 100, 25]
+    assert not drawn[4:-4, 4:-4].any()
+    assert drawn.any(-1).sum() == 40 * 60 - 32 * 52
+
+
+def test_small_values_are_told_apart():
+    def panel(values: list[float]) -> np.ndarray:
+        return bar_panel(["a", "b"], values, None, 300, 100, lo=0, hi=0.02)
+
+    first, second = panel([0.0112, 0.0]), panel([0.0068, 0.0])
+    numbers = slice(235, None)  # right of the bars
+    assert (first[:, numbers] != second[:, numbers]).any()
 
 
 def test_longer_bars_stand_for_greater_values():

@@ -10,6 +10,7 @@ import functools
 from collections.abc import Sequence
 from pathlib import Path
 
+import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
@@ -21,6 +22,8 @@ MUTED: Color = (132, 139, 163)
 TEXT: Color = (226, 229, 240)
 COOL: Color = (86, 98, 146)
 ACCENT: Color = (255, 176, 59)
+GAIN: Color = (74, 222, 128)
+LOSS: Color = (248, 81, 73)
 
 _SCALE = 4
 
@@ -61,6 +64,69 @@ def draw_text(
     return np.array(picture)
 
 
+def draw_label(
+    image_hwc: np.ndarray, text: str, xy: tuple[int, int], *, color: Color = TEXT, size: int = 17
+) -> np.ndarray:
+    """A copy of a picture with a word on a dark ground, moved inside where it would be cut off.
+
+    Args:
+        image_hwc: uint8 (H, W, 3).
+        text: one line.
+        xy: column of its middle and row that it stands above, in pixels; below, where there is no
+            room.
+        color: of the word.
+        size: of the font, in pixels.
+    """
+    face, pad = font(size, True), size // 3
+    width, height = int(face.getlength(text)) + 2 * pad, size + 2 * pad
+    left = max(min(xy[0] - width // 2, image_hwc.shape[1] - width - pad), pad)
+    top = max(min(xy[1] - height - pad, image_hwc.shape[0] - height - pad), pad)
+    picture = Image.fromarray(image_hwc)
+    draw = ImageDraw.Draw(picture)
+    draw.rounded_rectangle([left, top, left + width, top + height], pad, BACKGROUND)
+    draw.text((left + pad, top + height // 2), text, color, face, "lm")
+    return np.array(picture)
+
+
+def draw_mask(
+    image_hwc: np.ndarray,
+    mask_hw: np.ndarray,
+    color: Color,
+    *,
+    opacity: float = 0.35,
+    outline: int = 3,
+) -> np.ndarray:
+    """A copy of a picture with an area tinted and outlined.
+
+    Args:
+        image_hwc: uint8 (H, W, 3).
+        mask_hw: (H, W), not 0 in the area.
+        color: RGB.
+        opacity: of the tint, 0 to 1.
+        outline: width of the line around it, inside the area, in pixels.
+    """
+    area = np.asarray(mask_hw) != 0
+    kernel = np.ones((2 * outline + 1,) * 2, np.uint8)
+    inside = cv2.erode(area.astype(np.uint8), kernel, borderValue=0) != 0
+    picture = _tinted(image_hwc, area, color, opacity)
+    picture[area & ~inside] = color
+    return picture
+
+
+def draw_border(image_hwc: np.ndarray, width: int, color: Color, opacity: float) -> np.ndarray:
+    """A copy of a picture, uint8 (H, W, 3), with a frame of a width inside its edge, in pixels."""
+    edge = np.ones(image_hwc.shape[:2], bool)
+    edge[width:-width, width:-width] = False
+    return _tinted(image_hwc, edge, color, opacity)
+
+
+def _tinted(image_hwc: np.ndarray, area: np.ndarray, color: Color, opacity: float) -> np.ndarray:
+    picture = image_hwc.copy()
+    mixed = picture[area] * (1 - opacity) + np.array(color) * opacity
+    picture[area] = np.rint(mixed).astype(np.uint8)
+    return picture
+
+
 def bar_panel(
     names: Sequence[str],
     values: Sequence[float] | np.ndarray,
@@ -97,9 +163,11 @@ def bar_panel(
     margin, size, top = _frame(width, height, title)
     row = (height - margin - top) / len(names)
     size = max(min(size, int(row * 0.62)), 7)
-    numbers = [_number(value) for value in values]
+    digits = _digits(hi - lo)
+    numbers = [_number(value, digits) for value in values]
+    ends = _number(lo, digits), _number(hi, digits)
     label_width = min(max(font(size, True).getlength(n) for n in names) + 1, width * 0.42)
-    number_width = max(font(size, True).getlength(number) for number in [*numbers, "-00.00"])
+    number_width = max(font(size, True).getlength(number) for number in [*numbers, *ends, "-00.00"])
     left = margin + label_width + size * 0.6
     right = max(width - margin - number_width - size * 0.6, left + 1)
 
@@ -160,7 +228,8 @@ def line_panel(
     values = np.asarray(values, np.float64)
     lo, hi = _scale(values, lo, hi, with_zero=False)
     margin, size, top = _frame(width, height, title)
-    ends = _number(hi), _number(lo)
+    digits = _digits(hi - lo)
+    ends = _number(hi, digits), _number(lo, digits)
     left = margin + max(font(size).getlength(end) for end in ends) + size * 0.6
     right, bottom = max(width - margin - 4, left + 1), height - margin
     canvas = _Canvas(width, height)
@@ -178,7 +247,7 @@ def line_panel(
         x, y = points[cursor]
         canvas.line([(x, top), (x, bottom)], 1, MUTED)
         canvas.dot(x, y, 3.5, ACCENT)
-        now = _number(values[cursor])
+        now = _number(values[cursor], digits)
     picture = canvas.reduced()
     draw = ImageDraw.Draw(picture)
     _title(draw, title, margin, size)
@@ -254,8 +323,13 @@ def _shortened(text: str, face: ImageFont.FreeTypeFont, width: float) -> str:
     return text + "…"
 
 
-def _number(value: float) -> str:
+def _digits(span: float) -> int:
+    """Digits behind the point, 2 to 4, that tell values apart on a scale of a length."""
+    return int(np.clip(1 - np.floor(np.log10(span)), 2, 4))
+
+
+def _number(value: float, digits: int = 2) -> str:
     if not np.isfinite(value):
         return "n/a"
     size = abs(value)
-    return f"{value:.2f}" if size < 10 else f"{value:.1f}" if size < 1000 else f"{value:.3g}"
+    return f"{value:.{digits}f}" if size < 10 else f"{value:.1f}" if size < 1000 else f"{value:.3g}"

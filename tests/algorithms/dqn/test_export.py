@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from algorithms.dqn import load_policy
-from algorithms.dqn.export import write_onnx
-from algorithms.dqn.policy import Policy, write_policy
+from algorithms.dqn.export import Exported, write_onnx
+from algorithms.dqn.policy import write_policy
 from algorithms.dqn.presets import preset
 from algorithms.dqn.q_network import QNetwork
 from arcadia.cli import main
@@ -68,15 +68,10 @@ class Drifting(QNetwork):
 
 
 def test_a_file_that_disagrees_is_not_written(tmp_path):
-    policy = Policy(
-        Drifting((1, 3), 2),
-        preset("fast", env="CartPole-v1"),
-        observation_shape=(3,),
-        action_space=gym.spaces.Discrete(2),
-        step=0,
-    )
+    inputs = {"observation": np.zeros((4, 1, 3), np.float32)}
+    drifting = Exported(Drifting((1, 3), 2).eval(), inputs, "q_values")
     with pytest.raises(RuntimeError, match=r"differ by .* nothing was written"):
-        write_onnx(policy, tmp_path / "policy.onnx", np.zeros((4, 1, 3), np.float32))
+        write_onnx(drifting, tmp_path / "policy.onnx", {})
     assert not (tmp_path / "policy.onnx").exists()
 
 
