@@ -158,12 +158,20 @@ class AtariRamFrames:
             picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)[self._rows]
         self._newest[i] = picture
 
-    def moments(self) -> list[Moment]:
-        """What each game shows now, with `ram`, (128,) uint8."""
-        return [
+    def moments(self, *, screen: bool = False) -> list[Moment]:
+        """What each game shows now, with `ram`, (128,) uint8.
+
+        Args:
+            screen: With `screen` too, (210, 160, 3) uint8 RGB: the console's own picture.
+        """
+        moments = [
             Moment(observation=frame, info={"ram": ram})
             for frame, ram in zip(self._newest.copy(), self._ram.copy(), strict=True)
         ]
+        if screen:
+            for moment, emulator in zip(moments, self.emulators, strict=True):
+                moment.info["screen"] = emulator.getScreenRGB()
+        return moments
 
     def close(self) -> None:
         """Frees the emulators."""

@@ -39,7 +39,8 @@ class Moment:
     observation: np.ndarray
     """The newest frame, or the vector, as the environment gave it."""
     info: dict[str, Any] = field(default_factory=dict)
-    """What it said besides: `info` of a Gymnasium environment; of a game `ram`, (128,) uint8."""
+    """What it said besides: `info` of a Gymnasium environment; of a game `ram`, (128,) uint8,
+    and, for goals that need it, `screen`, (210, 160, 3) uint8 RGB."""
 
 
 class FrameVectorEnv(Protocol):

@@ -109,7 +109,13 @@ class HDQNConfig(DQNConfig):
             raise UserError(f'goals "{target}": cannot be loaded: {error}') from error
         if not (isinstance(goals_class, type) and issubclass(goals_class, GoalSpace)):
             raise UserError(f'goals "{target}": is no GoalSpace')
-        return goals_class.make(self.options)
+        goals = goals_class.make(self.options)
+        if goals.needs_screen and (self.game is None or self.options.emulator != "ram"):
+            raise UserError(
+                f'goals "{target}": read the console\'s picture, which only a game on emulator '
+                '"ram" shows'
+            )
+        return goals
 
     def get_default_rl_module_spec(self) -> MultiRLModuleSpec:  # type: ignore[override]
         """The modules of both levels."""

@@ -35,6 +35,8 @@ class GoalSpace(ABC):
 
     names: tuple[str, ...]
     """What the goals are called, in the order of their numbers."""
+    needs_screen: bool = False
+    """Whether `reached` reads a game's own picture, `info["screen"]` of a moment."""
 
     @classmethod
     def make(cls, options: HDQNOptions) -> Self:

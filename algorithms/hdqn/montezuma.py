@@ -6,13 +6,14 @@ Positions are pixels of the console's own picture, 160 wide and 210 high, y down
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal, NamedTuple, Self
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
 
 from algorithms.envs.atari import FRAME_SIZE, SCALED_HEIGHT, SCREEN
 from algorithms.envs.vector import Moment
+from algorithms.hdqn.boxes import Box, is_near, overlaps
 from algorithms.hdqn.critic import PredicateGoals
 
 if TYPE_CHECKING:
@@ -22,23 +23,6 @@ if TYPE_CHECKING:
 _ROOM, _PLAYER_X, _PLAYER_Y, _ITEM, _LEFT_DOOR, _RIGHT_DOOR = 3, 42, 43, 49, 26, 28
 _FIRST_ROOM, _KEY_LIES, _DOOR_OPEN = 1, 4, 117
 _AGENT_WIDTH, _AGENT_HEIGHT = 8, 20
-
-
-class Box(NamedTuple):
-    """A rectangle in pixels."""
-
-    x: float
-    """Of its left edge."""
-    y: float
-    """Of its upper edge."""
-    width: float
-    height: float
-
-    @property
-    def center(self) -> tuple[float, float]:
-        """x and y."""
-        return self.x + self.width / 2, self.y + self.height / 2
-
 
 OBJECTS = {
     "key": Box(13, 99, 7, 15),
@@ -50,9 +34,6 @@ OBJECTS = {
     "rope": Box(112, 96, 1, 39),
 }
 """Of the first room, in the order of their goals' numbers."""
-
-NEAR_PX = 9.0
-"""Distance of the centres, in pixels, below which the authors' code counts a goal as reached."""
 
 
 def agent_box(ram: np.ndarray) -> Box:
@@ -80,21 +61,6 @@ def entities(moment: Moment) -> dict[str, Box]:
     return there
 
 
-def overlaps(a: Box, b: Box) -> bool:
-    """Whether two boxes have a point in common."""
-    return (
-        a.x < b.x + b.width
-        and b.x < a.x + a.width
-        and a.y < b.y + b.height
-        and b.y < a.y + a.height
-    )
-
-
-def is_near(a: Box, b: Box) -> bool:
-    """Whether the centres of two boxes are less than `NEAR_PX` apart."""
-    return float(np.hypot(*np.subtract(a.center, b.center))) < NEAR_PX
-
-
 _TESTS: dict[str, Callable[[Box, Box], bool]] = {"overlap": overlaps, "distance": is_near}
 
 
@@ -107,6 +73,8 @@ class MontezumaGoals(PredicateGoals):
         reached_by: `overlap` of the boxes, or `distance` of their centres as in the authors' code.
     """
 
+    find_entities: Callable[[Moment], Mapping[str, Box]] = staticmethod(entities)
+
     def __init__(
         self,
         preprocess: str = "crop",
@@ -117,7 +85,7 @@ class MontezumaGoals(PredicateGoals):
         masks = [mask_of(box, preprocess, crop_top) for box in OBJECTS.values()]
         super().__init__(
             [("agent", "reaches", name) for name in OBJECTS],
-            entities,
+            self.find_entities,
             # Came to it: one who stands there already has to leave first.
             {"reaches": lambda a, b, c, d: holds(c, d) and not holds(a, b)},
             np.stack(masks),

@@ -22,6 +22,7 @@ from algorithms.dqn.recorder import Recorder
 from algorithms.dqn.runner import DQNRunner
 from algorithms.dqn.stacks import observation_space
 from algorithms.envs import FrameStep
+from algorithms.envs.vector import Moment
 from algorithms.hdqn.critic import Critic
 from algorithms.hdqn.goals import check_goals
 from algorithms.hdqn.joined import joined_space
@@ -72,7 +73,7 @@ class HDQNRunner(DQNRunner):
         self._goal_start = np.zeros_like(self.stacks.observation)
         self._goal_return = np.zeros(self.num_envs)
         self._goal_steps = np.zeros(self.num_envs, np.int64)
-        self._moments: list[Any] = []
+        self._moments: list[Moment] = []
         first = max(0, self.worker_index - 1) * self.num_envs
         self.meta_recorder = Recorder(
             self.stacks.observation.shape[1:],
@@ -136,7 +137,7 @@ class HDQNRunner(DQNRunner):
             epsilon: Chance of a random action, and of a random goal; None: that of each goal, and
                 the schedule's.
         """
-        self._moments = self._moments or self.frames.moments()  # type: ignore[attr-defined]
+        self._moments = self._moments or self._look()
         goal_chance = self.meta_epsilon if epsilon is None else epsilon
         self._pick_goals(1.0 if self.random_goals else goal_chance)
         chances = self.goal_epsilon[self.goal] if epsilon is None else epsilon
@@ -172,6 +173,11 @@ class HDQNRunner(DQNRunner):
         self._goal_start[where] = self.stacks.observation[where]
         self._goal_return[where], self._goal_steps[where] = 0.0, 0
 
+    def _look(self) -> list[Moment]:
+        """What the environments show now, as the goals are judged by it."""
+        wanted = {"screen": True} if self.goals.needs_screen else {}
+        return self.frames.moments(**wanted)  # type: ignore[attr-defined]
+
     def _start_episodes(self, seeds: np.ndarray | None = None) -> None:
         over = self._trace.is_over.copy()
         super()._start_episodes(seeds)
@@ -181,7 +187,7 @@ class HDQNRunner(DQNRunner):
     def _record(self, step: FrameStep, flags: np.ndarray) -> None:
         """Records the controller's step with what the critic pays for it, and the meta-controller's
         where a goal came to its end."""
-        before, self._moments = self._moments, self.frames.moments()  # type: ignore[attr-defined]
+        before, self._moments = self._moments, self._look()
         died = step.life_lost | (step.terminated & (self.options.game is not None))
         judged = [
             self.critic.judge(then, now, goal, died=lost)

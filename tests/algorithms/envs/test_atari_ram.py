@@ -84,3 +84,18 @@ def test_a_seed_repeats_the_game_with_its_no_op_starts():
 
     np.testing.assert_array_equal(play(5), play(5))
     assert (play(5) != play(6)).any()
+
+
+def test_the_screen_is_shown_to_those_who_ask():
+    frames = AtariRamFrames("montezuma_revenge", 2, noop_max=0)
+    frames.reset(np.array([1, 1]))
+    assert set(frames.moments()[0].info) == {"ram"}
+    screens = [moment.info["screen"] for moment in frames.moments(screen=True)]
+    kept = screens[1].copy()
+    assert kept.shape == (210, 160, 3) and kept.dtype == np.uint8
+    np.testing.assert_array_equal(kept, frames.emulators[1].getScreenRGB())
+    for _ in range(10):
+        frames.send(np.array([3, 4]))
+        frames.recv()
+    np.testing.assert_array_equal(screens[1], kept)  # a copy: later steps leave it alone
+    assert (frames.moments(screen=True)[1].info["screen"] != kept).any()

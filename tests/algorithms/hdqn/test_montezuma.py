@@ -4,17 +4,9 @@ import numpy as np
 import pytest
 
 from algorithms.envs.atari_ram import AtariRamFrames
+from algorithms.hdqn.boxes import Box, is_near, overlaps
 from algorithms.hdqn.goals import check_goals
-from algorithms.hdqn.montezuma import (
-    OBJECTS,
-    Box,
-    MontezumaGoals,
-    agent_box,
-    entities,
-    is_near,
-    mask_of,
-    overlaps,
-)
+from algorithms.hdqn.montezuma import OBJECTS, MontezumaGoals, agent_box, entities, mask_of
 
 NOOP, RIGHT, DOWN = 0, 3, 5
 
