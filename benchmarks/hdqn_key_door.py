@@ -25,6 +25,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import numpy as np
 import ray
 
+from algorithms.hdqn.presets import preset
 from benchmarks.replay import machine
 
 STEPS = 60_000
@@ -32,28 +33,18 @@ SEEDS = (1, 2, 3)
 EPISODES = 100  # of an evaluation
 STRETCH = 2_000  # steps that a point of a curve is of
 
-BOTH: dict[str, Any] = dict(
-    hidden_size=128,
-    num_envs_per_env_runner=8,
-    n_step=3,
-    lr=5e-4,
-    updates_per_step=1.0,
-    target_update_period=250,
-    learning_starts=500,
-    replay_capacity=50_000,
-    steps_per_iteration=STRETCH,
-    eval_period_frames=0,
-    eval_episodes=EPISODES,
+SHARED = (
+    "hidden_size",
+    "num_envs_per_env_runner",
+    "n_step",
+    "lr",
+    "updates_per_step",
+    "target_update_period",
+    "learning_starts",
+    "replay_capacity",
 )
-HIERARCHY: dict[str, Any] = dict(
-    gamma=0.95,  # a goal is some fifteen steps away
-    max_goal_steps=50,
-    phase1_frames=30_000,
-    epsilon_decay_frames=30_000,
-    meta_epsilon_decay_frames=10_000,
-    meta_updates_per_step=0.1,
-    meta_target_update_period=100,
-)
+"""Options in which flat DQN is as h-DQN's preset `gridworld`."""
+BOTH: dict[str, Any] = dict(steps_per_iteration=STRETCH, eval_period_frames=0)
 FLAT: dict[str, dict[str, Any]] = {
     f"flat DQN, epsilon 1 to {end:g} in {frames:,} steps": dict(
         gamma=0.99, held_out_states=0, epsilon_end=end, epsilon_decay_frames=frames
@@ -61,6 +52,7 @@ FLAT: dict[str, dict[str, Any]] = {
     for frames, end in ((10_000, 0.05), (30_000, 0.1), (60_000, 0.3))
 }
 HDQN = "h-DQN"
+PHASE_2 = preset("gridworld").phase1_frames  # begins there
 
 
 @ray.remote(num_cpus=1)
@@ -77,9 +69,13 @@ def train(learner: str, seed: int, steps: int) -> dict[str, Any]:
     from algorithms.hdqn import HDQNConfig
 
     torch.set_num_threads(1)
-    own = HIERARCHY if learner == HDQN else FLAT[learner]
-    config = (HDQNConfig if learner == HDQN else DQNConfig)().environment("KeyDoor-v0")
-    config = config.training(**BOTH, **own).debugging(seed=seed)
+    hierarchy = preset("gridworld", env="KeyDoor-v0", **BOTH)
+    if learner == HDQN:
+        config = HDQNConfig.of_options(hierarchy)
+    else:
+        shared = {name: getattr(hierarchy, name) for name in SHARED}
+        config = DQNConfig().environment("KeyDoor-v0").training(**BOTH, **shared, **FLAT[learner])
+    config.debugging(seed=seed)
     algo = config.build_algo()
     assert isinstance(algo, DQN)
     curve = []
@@ -124,10 +120,10 @@ def figure(results: Mapping[str, list[dict[str, Any]]], path: Path) -> None:
         )
         low, high = np.nanmin(curves, axis=0), np.nanmax(curves, axis=0)
         axes.fill_between(at, low, high, color=color, alpha=0.18, linewidth=0)
-    axes.axvline(HIERARCHY["phase1_frames"], color="#57606a", linewidth=1, linestyle=(0, (4, 3)))
+    axes.axvline(PHASE_2, color="#57606a", linewidth=1, linestyle=(0, (4, 3)))
     axes.annotate(
         "h-DQN's phase 2",
-        (HIERARCHY["phase1_frames"], 1.0),
+        (PHASE_2, 1.0),
         xytext=(4, 0),
         textcoords="offset points",
         color="#57606a",

@@ -211,7 +211,10 @@ def main() -> None:
         "--transitions", type=int, default=20_000, help="transitions a player (default: 20000)"
     )
     parser.add_argument(
-        "--games", nargs="*", choices=GAMES, default=GAMES, help="games (default: all seven)"
+        "--games",
+        nargs="*",
+        default=GAMES,
+        help="names of ROMs (default: those seven)",
     )
     parser.add_argument(
         "--run", nargs="*", default=[], help="runs of DQN whose policy plays too, epsilon 0.1"

@@ -19,7 +19,6 @@ def sweep() -> tuple[HDQNConfig, tune.TuneConfig]:
             intrinsic_reward=tune.grid_search([0.1, 1.0, 10.0]),
             goal_epsilon_floor=tune.grid_search([0.02, 0.1, 0.3]),
             n_step=1,
-            clip_rewards=False,  # of 0.01 and 1 both would be 1
             hidden_size=32,
             learning_starts=500,
             phase1_frames=10_000,

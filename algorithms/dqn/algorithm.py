@@ -37,8 +37,6 @@ from algorithms.replay.sharded import ShardedReplay
 
 logger = logging.getLogger(__name__)
 
-_REPLAY = "replay"  # folder of the replay's files in a checkpoint
-
 
 class DQN(SavesCheckpoints):
     """Deep Q-learning (Mnih et al. 2013, Algorithm 1) with the options of `DQNOptions`.
@@ -77,7 +75,6 @@ class DQN(SavesCheckpoints):
             if self.options.is_distributed
             else collect_held_out_states(self.config)
         )
-        self._max_q: Any = None
         self._evaluation: dict[str, float] = {}  # scores of the latest
         self._has_evaluated = False  # in this iteration
         self._recent: deque[tuple[float, int]] = deque(

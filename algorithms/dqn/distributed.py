@@ -7,7 +7,8 @@
 What holds the ratio of updates to steps, of each level by itself: only steps that a shard has
 acknowledged are counted, only updates that the learners have acknowledged are paid, no update is
 asked for that is not owed, and runners are asked for no more steps than `MAX_STEPS_AHEAD` beyond
-what is paid of the level that is furthest behind. That also bounds the memory: every call that is
+what is paid of the level that is furthest behind, where what is less than a call of the learners
+does not count. That also bounds the memory: every call that is
 under way is one of those asked for.
 """
 
@@ -59,7 +60,7 @@ class Distributed:
         self._steps_ahead = max(MAX_STEPS_AHEAD, len(runners.all) * self._fragment_steps)
         self.num_env_steps = 0
         self.epsilon: float | None = options.epsilon(0)
-        self._num_lost = 0
+        self._num_lost, self._num_others_lost = 0, 0
         self._weights: ray.ObjectRef | None = None
         self._weights_version = 0
         self._next_weights: tuple[ray.ObjectRef, ray.ObjectRef] | None = None
@@ -207,6 +208,7 @@ class Distributed:
             episode.end_step += self.num_env_steps
         self._episodes += report.episodes
         self._num_lost += report.num_lost
+        self._num_others_lost += report.num_others_lost
         self.num_env_steps += report.num_steps
         for level in self.levels.values():
             level.owe(report.num_steps, self.num_env_steps)
@@ -236,12 +238,13 @@ class Distributed:
     def faults(self) -> dict[str, int]:
         """What died and what was lost so far."""
         replays = [level.replay for level in self.levels.values()]
+        lost = self._num_others_lost + sum(replay.num_lost for replay in replays)
         return {
             "runner_restarts": self._runners.num_restarts,
             "shard_restarts": sum(replay.num_restarts for replay in replays),
             "learner_restarts": self.learners.num_restarts,
             "steps_lost": self._num_lost,
-            "transitions_lost": sum(replay.num_lost for replay in replays),
+            "transitions_lost": lost,
             "updates_lost": self.learners.num_updates_lost,
         }
 

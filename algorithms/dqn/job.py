@@ -30,6 +30,7 @@ _MAY_CHANGE = (
     "num_gpus_per_learner",
     "num_env_runners",
     "num_replay_shards",
+    "meta_num_replay_shards",  # of h-DQN
     "num_learners",
     "num_cpus_per_replay_shard",
     "rollout_fragment_length",

@@ -97,7 +97,8 @@ class Evaluations:
         new = {ours: float(scores[rllibs]) for ours, rllibs in names.items()}
         # A run that goes on from an earlier checkpoint comes by the same steps again.
         others = [e for e in self.list if e["step"] != algo.num_env_steps]
-        is_best = not others or new["return_mean"] > max(e["return_mean"] for e in others)
+        # Of equal ones the latest: it has learnt for longer.
+        is_best = not others or new["return_mean"] >= max(e["return_mean"] for e in others)
         self.list = sorted([*others, {"step": algo.num_env_steps, **new}], key=lambda e: e["step"])
         self._run.write_json("evaluations.json", self.list)
         return is_best

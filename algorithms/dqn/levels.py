@@ -140,8 +140,10 @@ class RemoteLevel(Level):
 
     @property
     def steps_owed(self) -> float:
-        """Steps that have not been learnt from yet."""
-        return self.updates_owed / self.options.updates_per_step
+        """Steps that should have been learnt from: what is less than a call of the learners has to
+        wait for more of them."""
+        per_call = self.options.updates_per_call
+        return self.updates_owed // per_call * per_call / self.options.updates_per_step
 
     @property
     def can_pay(self) -> bool:

@@ -360,7 +360,7 @@ def options_of(run: RunFolder, cls: type[AnyOptions] = DQNOptions) -> AnyOptions
 
     Args:
         run: The run.
-        options_class: Of its algorithm.
+        cls: Of its algorithm.
 
     Raises:
         UserError: the run's config holds an option that this version does not know.

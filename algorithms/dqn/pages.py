@@ -28,6 +28,7 @@ def page(run: RunFolder) -> Report:
         run,
         "The game's own picture; the predicted value of the last ten seconds; the value of each "
         "action now, the one taken lit (a random one now and then).",
+        "points won or lost",
     )
     add_curves(
         report,
@@ -53,7 +54,7 @@ def page(run: RunFolder) -> Report:
     return report
 
 
-def title_of(options: DQNOptions) -> str:
+def run_title(options: DQNOptions) -> str:
     """The algorithm and what it plays, for people."""
     name = (options.game or "").replace("_", " ").title() or str(options.env)
     return f"{options.algorithm_name} on {name}"
@@ -77,7 +78,7 @@ def begin(run: RunFolder, options: DQNOptions, scalars: Scalars, paper_steps: in
     steps = int(scalars["replay/transitions"][0][-1]) if "replay/transitions" in scalars else 0
     steps //= options.emulator_frames_per_step
     report = Report(
-        title_of(options),
+        run_title(options),
         subtitle=f"{run.name} · {run.status}",
         note=_caveat(options, steps, paper_steps),
     )
@@ -94,8 +95,9 @@ def begin(run: RunFolder, options: DQNOptions, scalars: Scalars, paper_steps: in
     return report
 
 
-def add_film(report: Report, run: RunFolder, caption: str) -> None:
-    """What `arcadia watch` made, if it did; the caption says what the film shows."""
+def add_film(report: Report, run: RunFolder, caption: str, lines: str) -> None:
+    """What `arcadia watch` made, if it did: the caption says what the film shows, `lines` what the
+    dashed lines of the figure are."""
     if run.exists("watch.mp4"):
         report.video("The agent at play", run.read_bytes("watch.mp4"), caption)
     if run.exists("value.png"):
@@ -103,7 +105,7 @@ def add_film(report: Report, run: RunFolder, caption: str) -> None:
             "The value of a stretch of the game",
             run.read_bytes("value.png"),
             "The predicted value where it moves most, and the screens at its turning points (2013, "
-            "section 5.2). Dashed lines: points won or lost.",
+            f"section 5.2). Dashed lines: {lines}.",
         )
 
 

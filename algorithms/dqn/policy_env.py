@@ -54,14 +54,14 @@ class PolicyEnv(gym.Env[np.ndarray, np.int64]):
         super().reset(seed=seed)
         start = np.array([self.np_random.integers(2**31) if seed is None else seed])
         self._stacks.start(self._frames.reset(start), np.ones(1, bool))
-        return self._observation(), {}
+        return self._observation(), self._info()
 
     def step(self, action: np.int64) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """Takes one step, `frame_skip` emulator frames of a game."""
         self._frames.send(np.array([int(action) - self._first_action]))
         step = self._frames.recv()
         self._stacks.push(step.frame)
-        info = {"life_lost": bool(step.life_lost[0])}
+        info = self._info() | {"life_lost": bool(step.life_lost[0])}
         return (
             self._observation(),
             float(step.reward[0]),
@@ -69,6 +69,11 @@ class PolicyEnv(gym.Env[np.ndarray, np.int64]):
             bool(step.truncated[0]),
             info,
         )
+
+    def _info(self) -> dict[str, Any]:
+        """What the environment said besides, by which goals of h-DQN are judged."""
+        moments = getattr(self._frames, "moments", None)
+        return {} if moments is None else dict(moments()[0].info)
 
     def close(self) -> None:
         """Ends the emulator."""

@@ -90,7 +90,8 @@ def damage_is_said(path: Path) -> Iterator[None]:
     except UserError:
         raise
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise UserError(f"{path}: damaged ({error}); use another checkpoint") from error
+        said = " ".join(str(error).split())
+        raise UserError(f"{path}: damaged ({said}); use another checkpoint") from error
 
 
 def policy_folder(run: str | os.PathLike[str], checkpoint: str, kind: str) -> Path:

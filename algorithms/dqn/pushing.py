@@ -26,6 +26,8 @@ class Report:
     """Steps whose records a shard has acknowledged."""
     num_lost: int = 0
     """Steps whose records were on their way to a shard that died."""
+    num_others_lost: int = 0
+    """Records on their way to such a shard of a level that has none of each step."""
     episodes: list[Episode] = field(default_factory=list)
     """Those that ended; `end_step` counts from this call's first step."""
     statuses: list[tuple[str, int, ShardStatus]] = field(default_factory=list)
@@ -68,13 +70,15 @@ class FragmentSender:
         acting = next(iter(self._shards))
         for level, i, part, stored in sent:
             has_action = (part.flags & RecordFlag.FINAL) == 0
-            num_steps = int(np.count_nonzero(has_action)) if level == acting else 0
+            number = int(np.count_nonzero(has_action))
+            num_steps = number if level == acting else 0
             try:
                 report.statuses.append((level, i, ray.get(stored)))
                 report.num_steps += num_steps
             except RayActorError:  # its numbers are missing for good: the stacks close there
                 report.dead_shards.append((level, i))
                 report.num_lost += num_steps
+                report.num_others_lost += number - num_steps
 
 
 class Pushes:

@@ -130,8 +130,10 @@ class DQNRunner(Pushes, KeepsState, EnvRunner, Checkpointable):
             try:
                 module.online.load_state_dict(network.state_dict())
             except RuntimeError as error:
+                said = " ".join(str(error).split())
                 raise UserError(
-                    f"{where}: holds another network than that of the run's options ({error})"
+                    f"{where}: holds another network than that of the run's options ({said}); use "
+                    "another checkpoint"
                 ) from error
 
     def get_spaces(self) -> dict[str, tuple[gym.Space, gym.Space]]:

@@ -90,6 +90,8 @@ class HDQNConfig(DQNConfig):
             UserError: The environment has none, or what was named is none.
         """
         what, played = ("env", self.env) if self.game is None else ("game", self.game)
+        if played is None:
+            raise UserError('game and env are both unset: give one, such as env="KeyDoor-v0"')
         target = self.goals or GOALS.get(str(played))
         if target is None:
             near = did_you_mean(str(played), GOALS)
@@ -109,12 +111,15 @@ class HDQNConfig(DQNConfig):
             raise UserError(f'goals "{target}": cannot be loaded: {error}') from error
         if not (isinstance(goals_class, type) and issubclass(goals_class, GoalSpace)):
             raise UserError(f'goals "{target}": is no GoalSpace')
-        goals = goals_class.make(self.options)
-        if goals.needs_screen and (self.game is None or self.options.emulator != "ram"):
+        try:
+            goals = goals_class.make(self.options)
+        except TypeError as error:
             raise UserError(
-                f'goals "{target}": read the console\'s picture, which only a game on emulator '
-                '"ram" shows'
-            )
+                f'goals "{target}": cannot be made ({error}); it needs inputs and reached, and a '
+                "constructor without arguments or a make of its own"
+            ) from error
+        if goals.needs_screen and self.game is None:
+            raise UserError(f'goals "{target}": read the console\'s picture, which only a game has')
         return goals
 
     def get_default_rl_module_spec(self) -> MultiRLModuleSpec:  # type: ignore[override]

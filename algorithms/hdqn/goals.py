@@ -97,9 +97,9 @@ def check_goals(goals: GoalSpace, frame_shape: tuple[int, ...], *, is_picture: b
     if twice := sorted({name for name in names if list(names).count(name) > 1}):
         raise UserError(f'{who}.names: "{twice[0]}" is there twice; give each goal its own name')
     inputs = np.asarray(goals.inputs())
-    wanted = (len(names), *frame_shape[-2:]) if is_picture else (len(names), inputs.shape[-1])
+    wanted = (len(names), *frame_shape[-2:]) if is_picture else (len(names), *inputs.shape[-1:])
     dtype = np.uint8 if is_picture else np.float32
-    if inputs.shape != wanted or inputs.dtype != dtype:
+    if inputs.shape != wanted or inputs.dtype != dtype or inputs.ndim < 2:
         what = "masks" if is_picture else "features"
         shown = str(wanted) if is_picture else f"({len(names)}, F)"
         raise UserError(

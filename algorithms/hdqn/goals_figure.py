@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ _COLORS = (
 )
 _OTHERS = "#b1bac4"
 _MAX_STRETCHES = 40
+_KEYS = ("tried", "reached", "success_rate", "epsilon")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -43,24 +45,24 @@ class GoalHistory:
 
     @classmethod
     def of(
-        cls, names: Sequence[str], scalars: Mapping[str, tuple[np.ndarray, np.ndarray]]
+        cls, scalars: Mapping[str, tuple[np.ndarray, np.ndarray]], order: Sequence[str] = ()
     ) -> Self | None:
         """From a run's scalars; None before its first iteration is over.
 
         Args:
-            names: Of the goals.
             scalars: As `read_scalars` gives them.
+            order: Names of goals in the order to take; others follow.
         """
-        if any(f"goal/{name}/epsilon" not in scalars for name in names):
+        names = [tag[len("goal/") : -len("/tried")] for tag in scalars if _is_count(tag)]
+        names.sort(key=lambda name: order.index(name) if name in order else len(order))
+        tags = {key: [f"goal/{name}/{key}" for name in names] for key in _KEYS}
+        every = [tag for own in tags.values() for tag in own]
+        if not names or not set(every) <= set(scalars):
             return None
-        tags = {
-            key: [f"goal/{name}/{key}" for name in names]
-            for key in ("tried", "reached", "success_rate", "epsilon")
-        }
         # The latest moment of a run that was killed may lack some of them.
-        frames = scalars[tags["tried"][0]][0]
-        for tag in (tag for own in tags.values() for tag in own):
-            frames = np.intersect1d(frames, scalars[tag][0])
+        frames = functools.reduce(np.intersect1d, (scalars[tag][0] for tag in every))
+        if not len(frames):
+            return None
         arrays = {
             key: np.stack([_at(frames, *scalars[tag]) for tag in own]) for key, own in tags.items()
         }
@@ -164,6 +166,10 @@ def _shown(history: GoalHistory) -> tuple[list[int], list[int]]:
     most = np.argsort(-history.tried[:, -1], kind="stable")
     chosen = np.sort(most[: len(_COLORS)]).tolist()
     return chosen, [i for i in range(len(history.names)) if i not in chosen]
+
+
+def _is_count(tag: str) -> bool:
+    return tag.startswith("goal/") and tag.endswith("/tried")
 
 
 def _at(frames: np.ndarray, steps: np.ndarray, values: np.ndarray) -> np.ndarray:

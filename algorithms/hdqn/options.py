@@ -7,6 +7,7 @@ sections 3 and 4. Where the paper and the notes on it differ, both are said.
 from __future__ import annotations
 
 import dataclasses
+import re
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -50,8 +51,10 @@ class HDQNOptions(DQNOptions):
     """KeyDoor-v0, Chain-v0, or, with goals of your own, any other environment as for DQN. The
     command takes a game here too, such as montezuma_revenge. Give either this or a game."""
     emulator: Literal["vector", "ram"] = "ram"
-    """ram: the plain emulator, whose memory says where things are; games with goals of their own
-    that need none may take vector."""
+    """ram: the plain emulator, whose memory says where things are; h-DQN takes no other."""
+    clip_rewards: bool = False
+    """Whether the meta-controller learns from the signs of what the environment paid for its goals,
+    instead of the sums."""
     held_out_states: int = 0
     """Not of h-DQN, whose values hang on goals."""
 
@@ -120,6 +123,11 @@ class HDQNOptions(DQNOptions):
             raise UserError(f"reached_by {self.reached_by!r}: must be one of overlap, distance")
         if self.meta_discount not in ("goal", "step"):
             raise UserError(f"meta_discount {self.meta_discount!r}: must be one of goal, step")
+        if self.emulator != "ram":
+            raise UserError(
+                f'emulator "{self.emulator}": shows goals no memory; h-DQN plays on "ram", as fast '
+                "for each core"
+            )
         if self.held_out_states:
             raise UserError(
                 f"held_out_states {self.held_out_states}: h-DQN follows none, because its values "
@@ -161,7 +169,9 @@ class HDQNOptions(DQNOptions):
         try:
             return DQNOptions(**(self._of_dqn() | own))
         except UserError as error:
-            raise UserError(f"meta_{error}") from None
+            names = "|".join(name for name in own if hasattr(self, f"meta_{name}"))
+            said = re.sub(rf"\b(?<!meta_)({names})\b", r"meta_\1", str(error))
+            raise UserError(said) from None
 
     @property
     def num_shards(self) -> int:

@@ -11,8 +11,8 @@ from algorithms.dqn.pages import (
     add_scores,
     begin,
     frames_axis,
+    run_title,
     score_curves,
-    title_of,
 )
 from algorithms.hdqn.goals_figure import GoalHistory, goals_figure
 from algorithms.hdqn.options import HDQNOptions
@@ -29,7 +29,7 @@ def page(run: RunFolder) -> Report:
     """Goals, scores, film, curves of both levels, and the config."""
     options, scalars = options_of(run, HDQNOptions), read_scalars(run)
     report = begin(run, options, scalars, _PAPER_STEPS)
-    history = GoalHistory.of(run.config["goals"], scalars)
+    history = draw_goals(run, scalars)
     if history is not None:
         _add_goals(report, run, history)
     add_scores(report, run, options)
@@ -38,6 +38,7 @@ def page(run: RunFolder) -> Report:
         run,
         "The game with the goal that is pursued, what the critic pays, and the values of both "
         "levels.",
+        "what the critic paid: goals reached, deaths",
     )
     add_curves(report, scalars, options, score_curves(options))
     _add_levels(report, scalars, options)
@@ -54,19 +55,18 @@ def page(run: RunFolder) -> Report:
     return report
 
 
-def draw_goals(run: RunFolder) -> GoalHistory | None:
+def draw_goals(run: RunFolder, scalars: Scalars) -> GoalHistory | None:
     """Draws the run's figure of goals, as far as it has come; None if there is nothing to draw."""
-    history = GoalHistory.of(run.config["goals"], read_scalars(run))
+    history = GoalHistory.of(scalars, run.config.get("goals", ()))
     if history is not None:
         options = options_of(run, HDQNOptions)
         phase1_end = options.phase1_steps * options.emulator_frames_per_step
-        axis, title = frames_axis(options), title_of(options)
+        axis, title = frames_axis(options), run_title(options)
         run.write_bytes(FIGURE, goals_figure(history, phase1_end, axis, title))
     return history
 
 
 def _add_goals(report: Report, run: RunFolder, history: GoalHistory) -> None:
-    draw_goals(run)
     last = (history.tried, history.reached, history.success_rate, history.epsilon)
     rows = [
         [name, int(tried), int(reached), f"{rate:.0%}", f"{epsilon:.2f}"]

@@ -133,8 +133,8 @@ class HierarchicalPolicy(TrainedPolicy):
         """
         if self.goals != tuple(names):
             raise UserError(
-                f"{where}: learnt the goals {', '.join(self.goals)}; the run plays for "
-                f"{', '.join(names)}"
+                f"{where}: learnt the goals {', '.join(self.goals)}, and the run plays for "
+                f"{', '.join(names)}; play for the goals that were trained"
             )
         if not np.array_equal(self.goal_inputs.numpy(), inputs):
             raise UserError(

@@ -53,15 +53,50 @@ def nips2016(**overrides: Any) -> HDQNOptions:
 
 
 def fast(**overrides: Any) -> HDQNOptions:
-    """What learns soonest on a small machine: DQN's `fast` on both levels."""
-    return HDQNOptions(**overrides)
+    """What learns soonest on a small machine: DQN's `fast` on both levels, for games whose goals
+    are some tens of steps apart (docs/results/hdqn.md: an hour of Montezuma's Revenge)."""
+    values: dict[str, Any] = dict(
+        gamma=0.97,
+        max_goal_steps=150,
+        life_loss_terminal=True,
+        max_episode_frames=18_000,  # 5 minutes: who is stuck stays stuck
+        epsilon_decay_frames=140_000,
+        phase1_frames=160_000,
+        meta_epsilon_decay_frames=80_000,
+    )
+    return HDQNOptions(**(values | overrides))
 
 
-PRESETS = {"fast": fast, "nips2016": nips2016}
+def gridworld(**overrides: Any) -> HDQNOptions:
+    """Small worlds of vectors whose goals are some ten steps apart, such as `KeyDoor-v0`, which it
+    solves in 60,000 steps (docs/results/hdqn.md)."""
+    values: dict[str, Any] = dict(
+        hidden_size=128,
+        num_envs_per_env_runner=8,
+        n_step=3,
+        gamma=0.95,  # a goal is soon reached, or hardly worth it
+        lr=5e-4,
+        updates_per_step=1.0,
+        target_update_period=250,
+        learning_starts=500,
+        replay_capacity=50_000,
+        max_goal_steps=50,
+        epsilon_decay_frames=30_000,
+        phase1_frames=30_000,
+        meta_updates_per_step=0.1,
+        meta_target_update_period=100,
+        meta_epsilon_decay_frames=10_000,
+        eval_period_frames=20_000,
+        total_frames=60_000,
+    )
+    return HDQNOptions(**(values | overrides))
+
+
+PRESETS = {"fast": fast, "gridworld": gridworld, "nips2016": nips2016}
 
 
 def preset(name: str, **overrides: Any) -> HDQNOptions:
-    """The options of a preset, `fast` or `nips2016`, some of them overridden.
+    """The options of a preset, `fast`, `gridworld` or `nips2016`, some of them overridden.
 
     Raises:
         UserError: for an unknown preset, option or value, naming the nearest.

@@ -57,8 +57,8 @@ class HDQNRunner(DQNRunner):
 
     def make_env(self) -> None:
         """Makes the environments and their goals."""
+        self.goals = self.config.make_goals()  # first: its module may register the environment
         super().make_env()
-        self.goals = self.config.make_goals()
         shape = self.frames.frame_shape
         self.goal_inputs = check_goals(self.goals, shape, is_picture=self.frames.stacks)
         self.critic = Critic(self.goals, self.options.critic)
@@ -277,6 +277,8 @@ class HDQNRunner(DQNRunner):
         self.goal_epsilon = goal_epsilon
         report = super().push(*args, **kwargs)
         report.outcomes = self.take_outcomes()
+        for episode in report.episodes:
+            episode.goals.clear()  # they are there already
         return report
 
     def get_state(self, *args: Any, **kwargs: Any) -> dict[str, Any]:

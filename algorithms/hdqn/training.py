@@ -12,6 +12,7 @@ from rich.table import Table
 from algorithms.dqn.training import Training
 from algorithms.hdqn.options import META
 from algorithms.hdqn.pages import draw_goals
+from arcadia.telemetry import read_scalars
 
 if TYPE_CHECKING:
     from algorithms.hdqn.algorithm import HDQN
@@ -61,11 +62,11 @@ class HDQNTraining(Training):
         }
 
     def fields(self) -> dict[str, str | float]:
-        """DQN's, and the phase; in the second, how much chance there is in the goals."""
-        shown = super().fields() | {"phase": str(self._phase)}
+        """The phase; in the second, how much chance there is in the goals; and DQN's."""
+        shown: dict[str, str | float] = {"phase": str(self._phase)}
         if self._phase == 2 and "meta/epsilon" in self._scalars:
             shown["meta-eps"] = f"{self._scalars['meta/epsilon']:.2f}"
-        return shown
+        return shown | super().fields()
 
     def table(self) -> RenderableType:
         """The goals: how often each was tried and reached, and how much chance is left for it."""
@@ -90,7 +91,7 @@ class HDQNTraining(Training):
     def finish(self, *, stopped: bool = False) -> None:
         """DQN's, and the figure of goals."""
         super().finish(stopped=stopped)
-        draw_goals(self.run)
+        draw_goals(self.run, read_scalars(self.run))
 
     def result(self) -> dict[str, Any]:
         """DQN's, and `goals`: by name, `tried`, `reached`, `success_rate` and `epsilon`."""

@@ -113,7 +113,8 @@ class GoalFilm(Film):
         color, left = (GAIN if then.gain > 0 else LOSS), 1 - (i - paid[-1]) / window
         text = f"{then.gain:+g}"
         if then.gain > 0 and then.ended is not None:
-            picture = self._draw_goal(picture, then.ended, color, f"{names[then.ended]} {text}")
+            # Without its name, which would often lie over that of the next goal.
+            picture = self._draw_goal(picture, then.ended, color, text)
         else:
             picture = draw_label(picture, text, self._middle(picture), color=color)
         return draw_border(picture, 8, color, left)
@@ -133,7 +134,7 @@ class GoalFilm(Film):
         title = "Q by goal when chosen"
         return [
             heading(lines, 140),
-            self.draw_curve(curve, 150, scale, "controller: max Q, last 10 s"),
+            self.draw_curve(curve, 150, scale, "max Q, last 10 s"),
             bars(
                 list(names),
                 moment.goal_values,

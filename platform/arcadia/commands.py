@@ -54,7 +54,7 @@ class EvaluateOptions(CommonOptions):
     """Episodes that a process plays side by side, at most, by default 8; not for nips2013."""
     num_env_runners: int = 0
     """Ray actors, of one CPU each, that share the episodes; 0: all are played in this process. Of
-    nips2013, whose steps are one stretch, two at most are of use: one for each player."""
+    nips2013, whose steps are one stretch, one for each player is of use."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -16,7 +16,7 @@ JOBS = {
     "hdqn-chain": "algorithms.hdqn.chain",
 }
 """By a run's kind: the module with `evaluate(runs, options)`, `watch(run, options)`,
-`export(run, options)` and `report(run)`."""
+`export(run, options)`, `report(run)` and, of one seed's run, `options(run)`."""
 
 
 def job_of(run: RunFolder) -> ModuleType:

@@ -325,7 +325,7 @@ def _shortened(text: str, face: ImageFont.FreeTypeFont, width: float) -> str:
 
 def _digits(span: float) -> int:
     """Digits behind the point, 2 to 4, that tell values apart on a scale of a length."""
-    return int(np.clip(1 - np.floor(np.log10(span)), 2, 4))
+    return int(np.clip(np.ceil(1.5 - np.log10(span)), 2, 4))
 
 
 def _number(value: float, digits: int = 2) -> str:

@@ -77,8 +77,7 @@ def test_both_levels_learn_each_in_its_phase():
     for goal in goals.values():
         assert 0 <= goal["reached"] <= goal["tried"]
         schedule = 1 - 0.9 * steps / 1_000_000
-        chance = max(0.1, min(schedule, 1 - goal["success_rate"]))
-        assert goal["epsilon"] == pytest.approx(chance)
+        assert goal["epsilon"] == pytest.approx(max(0.1, min(schedule, 1 - goal["success_rate"])))
     algo.stop()
 
 
@@ -192,6 +191,7 @@ def test_evaluation_plays_both_levels_with_the_learnt_networks():
             "num_learners 2: cannot share a meta_batch_size of 5 evenly",
         ),
         ({"prioritized": True}, "h-DQN replays uniformly"),
+        ({"emulator": "vector"}, 'emulator "vector": shows goals no memory; h-DQN plays on "ram"'),
         ({"goal": "x"}, "goal: no option of h-DQN; did you mean"),
     ],
 )

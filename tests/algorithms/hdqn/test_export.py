@@ -11,7 +11,9 @@ from arcadia.cli import main
 onnxruntime = pytest.importorskip("onnxruntime", reason="needs the packages of arcadia[export]")
 
 
-@pytest.mark.parametrize("name", ["key_door_run", "montezuma_run"])
+@pytest.mark.parametrize(
+    "name", ["key_door_run", pytest.param("montezuma_run", marks=pytest.mark.slow)]
+)
 def test_both_files_give_the_policys_values_for_any_batch(name: str, request, capsys):
     run = request.getfixturevalue(name)
     assert main(["export", run.uri, "--json"]) == 0

@@ -152,6 +152,7 @@ def test_a_resumed_run_is_the_straight_one(tmp_path, capsys):
         np.testing.assert_array_equal(ours[tag], theirs[tag], err_msg=tag)
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_with_its_goals(tmp_path, capsys):
     run_dir = tmp_path / "run"
     often = ["--checkpoint-minutes", "0.00001", "--run-dir", str(run_dir)]
@@ -220,6 +221,53 @@ class Small(Sides):
 
 class Many(Sides):
     names = tuple(str(i) for i in range(256))
+
+
+class Blank(GoalSpace):
+    names = ("nowhere",)
+
+
+class Empty(Sides):
+    names = ("nowhere",)
+
+    def inputs(self):
+        return None
+"""
+
+
+WORLD = """
+import gymnasium as gym
+import numpy as np
+
+from algorithms.hdqn.goals import GoalSpace
+
+
+class World(gym.Env):
+    observation_space = gym.spaces.Box(0, 5, (1,), np.float32)
+    action_space = gym.spaces.Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.at = 2
+        return np.array([self.at], np.float32), {}
+
+    def step(self, action):
+        self.at += 2 * int(action) - 1
+        over = self.at in (0, 5)
+        return np.array([self.at], np.float32), float(self.at == 5), over, False, {}
+
+
+gym.register("OwnWorld-v0", World)
+
+
+class Ends(GoalSpace):
+    names = ("near", "far")
+
+    def inputs(self):
+        return np.eye(2, dtype=np.float32)
+
+    def reached(self, before, after, goal):
+        return after.observation[0] == (0, 5)[goal]
 """
 
 
@@ -240,6 +288,25 @@ def test_goals_of_ones_own_are_pursued_in_any_environment(own_goals: str, capsys
     assert sum(own["reached"] for own in result["goals"].values()) > 0
 
 
+def test_an_environment_of_ones_own_is_trained_and_then_evaluated_by_another_process(
+    own_goals: str, tmp_path: Path, capsys
+):
+    (tmp_path / "own_world.py").write_text(WORLD)
+    words = ["--env", "OwnWorld-v0", "--goals", "own_world:Ends", "--total-frames", "200"]
+    result = run_cli(capsys, "train", "hdqn", *words, *SMALL, "--run-dir", "run")
+    assert list(result["goals"]) == ["near", "far"]
+    told = subprocess.run(
+        [sys.executable, "-m", "arcadia", "evaluate", "run", "--episodes", "2", "--json"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'platform'}"},
+        capture_output=True,
+        text=True,
+    )
+    assert told.returncode == 0, told.stderr
+    scores = json.loads(told.stdout.splitlines()[-1])
+    assert set(scores["goals"]) == {"near", "far"} and scores["episodes"] == 2
+
+
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
@@ -254,6 +321,12 @@ def test_goals_of_ones_own_are_pursued_in_any_environment(own_goals: str, capsys
         (["--env", "KeyDoor-v0", "--goals", "nowhere:Goals"], 'goals "nowhere:Goals": cannot be'),
         (["--env", "KeyDoor-v0", "--goals", "own_goals"], "must be module:Class"),
         (["--env", "KeyDoor-v0", "--goals", "own_goals:np"], "is no GoalSpace"),
+        (["--env", "KeyDoor-v0", "--goals", "own_goals:Blank"], "it needs inputs and reached"),
+        (["--env", "KeyDoor-v0", "--goals", "own_goals:Empty"], "(1, F)"),
+        (
+            ["--env", "KeyDoor-v0", "--meta-replay-capacity", "100"],
+            "meta_learning_starts 200: is above meta_replay_capacity 100",
+        ),
         (["--game", "pong", "--goals", "own_goals:Small"], "(2, 84, 84)"),
         (["--env", "CartPole-v1", "--goals", "own_goals:Many"], "256 goals; there must be 1 to"),
         (["--env", "KeyDoor-v0", "--preset", "nips2013"], 'did you mean "nips2016"?'),

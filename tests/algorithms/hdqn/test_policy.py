@@ -49,7 +49,9 @@ def test_goals_and_actions_are_the_best_or_at_epsilon_random(key_door_run):
     policy = load_policy(key_door_run.uri, seed=3)
     assert policy.step >= 200 and policy.options.env == "KeyDoor-v0"
     env = policy.make_env()
-    observation, _ = env.reset(seed=1)
+    observation, info = env.reset(seed=1)
+    assert info["agent"] == (3, 8)  # by which a goal is judged
+    assert env.step(np.int64(2))[-1]["agent"] == (3, 7)
     goal = policy.choose_goal(observation)
     assert policy.goals[goal] == "key"
     assert policy.predict(observation, int(goal)) == 2
