@@ -123,6 +123,7 @@ def test_a_cluster_is_not_joined_without_its_token(token: str, head, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_without_an_address_ray_starts_beside_the_cluster_that_runs_here(head):
     # The folder of that cluster is known to this process, so that Ray could find it.
     assert head.environment["RAY_TMPDIR"]

@@ -141,6 +141,7 @@ def test_a_long_video_keeps_its_length_with_fewer_frames(tmp_path: Path):
     assert video.info["duration"] == 60
 
 
+@pytest.mark.slow
 def test_ray_gauges_carry_the_values():
     pytest.importorskip("ray")
     # A process of its own: the port of the metrics is set when Ray starts.

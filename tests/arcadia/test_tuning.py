@@ -97,6 +97,7 @@ def test_the_pong_sweep_runs_shrunken(tmp_path, tune):
 
 
 @pytest.mark.usefixtures("ray_session")
+@pytest.mark.slow
 def test_a_first_report_without_a_score_does_not_end_the_sweep(tmp_path, tune):
     # As in Pong, where no game ends in the first thousand steps.
     text = catch(total_frames=40, steps_per_iteration=4)

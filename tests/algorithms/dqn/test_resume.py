@@ -172,10 +172,12 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], dict
     return train(CASES, tmp_path_factory.mktemp("checkpoints"))
 
 
+@pytest.mark.slow
 def test_steps_of_pong_are_the_same_in_two_processes(both):
     check("fast", *both, steps=800, updates=140)
 
 
+@pytest.mark.slow
 def test_all_pieces_of_rainbow_go_on_in_another_process_as_in_one(both):
     check("pieces", *both, steps=400, updates=60)
 

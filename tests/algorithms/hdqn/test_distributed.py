@@ -283,7 +283,7 @@ def test_a_killed_runner_is_replaced_and_begins_with_new_goals(algo: HDQN, said)
     assert told[1][2] <= 25
 
 
-@pytest.mark.parametrize("level", [META, CONTROLLER])
+@pytest.mark.parametrize("level", [META, pytest.param(CONTROLLER, marks=pytest.mark.slow)])
 def test_a_killed_shard_is_replaced_while_the_other_level_learns_on(algo: HDQN, said, level: str):
     loop, replay = loop_of(algo), replay_of(algo, level)
     (other,) = set(SHARE) - {level}
