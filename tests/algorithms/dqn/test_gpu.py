@@ -78,7 +78,9 @@ def test_it_learns_what_a_cpu_learns(options: dict[str, object]):
         there.update_minibatches(batch(64, seed), 2)
     moved = np.abs(weights(here) - before)
     apart = np.abs(weights(here) - weights(there))
-    assert apart.mean() < 0.1 * moved.mean()  # sums of floats in another order
+    # Sums of floats in another order; RMSProp divides by averages that are still small.
+    share = 0.1 if options.get("optimizer") == "rmsprop" else 0.02
+    assert apart.mean() < share * moved.mean()
 
 
 def test_bfloat16_is_near_it():
