@@ -18,7 +18,7 @@ from algorithms.dqn.score_tables import title_of
 from algorithms.dqn.screens import Screens
 from algorithms.dqn.value_figure import value_figure
 from arcadia.media.draw import BACKGROUND, MUTED, TEXT, bar_panel, draw_text, line_panel
-from arcadia.media.video import VideoWriter
+from arcadia.media.writer import VideoWriter
 from arcadia.runs import RunFolder
 
 if TYPE_CHECKING:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from arcadia.atomic import beside
 from arcadia.errors import UserError, did_you_mean
@@ -26,23 +28,42 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
     Raises:
         UserError: no such file, or not a picture that can be read to its end.
     """
-    path = Path(path)
+    with _opened(path) as file:
+        image = ImageOps.exif_transpose(file)
+        if image.mode.startswith("I"):  # 16 bits a pixel, which Pillow would clip at 255
+            image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+        if image.has_transparency_data:
+            image = image.convert("RGBA")
+            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+        return np.array(image.convert("RGB"))
+
+
+def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """Height and width of a picture file as it is meant to be seen, from its header; as above."""
+    with _opened(path) as file:
+        is_on_its_side = file.getexif().get(ExifTags.Base.Orientation, 1) > 4
+        return file.size if is_on_its_side else (file.height, file.width)
+
+
+@contextlib.contextmanager
+def _opened(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
     try:
         with Image.open(path) as file:
-            image = ImageOps.exif_transpose(file)
-            if image.mode.startswith("I"):  # 16 bits a pixel, which Pillow would clip at 255
-                image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-            if image.has_transparency_data:
-                image = image.convert("RGBA")
-                image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-            return np.array(image.convert("RGB"))
+            yield file
     except UnidentifiedImageError as error:
         raise UserError(f"{path}: is not a picture that can be read; give a PNG or JPEG") from error
     except FileNotFoundError as error:
-        raise UserError(f"{path}: no such file{_sibling(path)}") from error
+        raise no_such_file(path) from error
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         reason = (getattr(error, "strerror", None) or str(error)).splitlines()[0]
         raise UserError(f"{path}: cannot read the picture: {reason}; give another") from error
+
+
+def no_such_file(path: str | os.PathLike[str]) -> UserError:
+    """The error for a file that is not there, with a name beside it that may have been meant."""
+    path = Path(path)
+    names = [sibling.name for sibling in path.parent.iterdir()] if path.parent.is_dir() else []
+    return UserError(f"{path}: no such file{did_you_mean(path.name, names)}")
 
 
 def write_image(path: str | os.PathLike[str], image_hwc: np.ndarray) -> None:
@@ -56,12 +77,24 @@ def write_image(path: str | os.PathLike[str], image_hwc: np.ndarray) -> None:
         UserError: unknown suffix, or the place cannot be written.
     """
     path = Path(path)
-    suffix = path.suffix.lower()
+    picture_format(path)
+    with beside(path) as temporary:
+        save_image(temporary, image_hwc, path.suffix)
+
+
+def save_image(path: Path, image_hwc: np.ndarray, suffix: str) -> None:
+    """Writes a picture as `write_image` does, in place, in the format of a suffix."""
+    suffix = suffix.lower()
+    _picture(image_hwc).save(path, picture_format(f"picture{suffix}"), **_QUALITY.get(suffix, {}))
+
+
+def picture_format(path: str | os.PathLike[str]) -> str:
+    """What Pillow calls the format that a path's suffix names. UserError for others."""
+    suffix = Path(path).suffix.lower()
     format = Image.registered_extensions().get(suffix)
     if format is None or format not in Image.SAVE:
         raise UserError(f'{path}: no picture format is called "{suffix}"; use .png or .jpg')
-    with beside(path) as temporary:
-        _picture(image_hwc).save(temporary, format, **_QUALITY.get(suffix, {}))
+    return format
 
 
 def png_bytes(image_hwc: np.ndarray) -> bytes:
@@ -76,8 +109,3 @@ def _picture(image_hwc: np.ndarray) -> Image.Image:
     if image_hwc.dtype != np.uint8 or not is_picture:
         raise ValueError(f"want uint8 (H, W, 3) or (H, W), got {image_hwc.dtype} {image_hwc.shape}")
     return Image.fromarray(image_hwc)
-
-
-def _sibling(path: Path) -> str:
-    names = [sibling.name for sibling in path.parent.iterdir()] if path.parent.is_dir() else []
-    return did_you_mean(path.name, names)
