@@ -12,6 +12,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
+SHIPPED_WEIGHTS = "platform/arcadia/assets/vgg16_oxford_fp16.safetensors"
 MAY_REACH_UP = {"cli.py", "commands.py", "jobs.py", "tuning.py", "report.py", "demo.py"}
 
 
@@ -65,6 +66,13 @@ def test_the_report_template_is_a_resource():
     assert resources.files("arcadia").joinpath("report_template.html.j2").is_file()
 
 
+def test_shipped_weights_are_a_resource_and_named_with_their_licence():
+    assert (resources.files("arcadia") / "assets" / Path(SHIPPED_WEIGHTS).name).is_file()
+    notice = (ROOT / "NOTICE").read_text()
+    named = notice[notice.index(SHIPPED_WEIGHTS) :]
+    assert "Visual Geometry Group" in named and "licenses/by/4.0" in named
+
+
 def test_cluster_yaml_is_valid():
     import yaml
     from ray.autoscaler._private.util import prepare_config, validate_config
@@ -102,4 +110,5 @@ def test_no_tracked_file_is_large():
         pytest.skip("not a git checkout: nothing says which files are tracked")
     paths = [ROOT / name for name in listed.stdout.split("\0") if name]
     sizes = {path: path.stat().st_size for path in paths if path.is_file()}
+    del sizes[ROOT / SHIPPED_WEIGHTS]
     assert max(sizes.values()) < 3_000_000, max(sizes, key=sizes.__getitem__)
