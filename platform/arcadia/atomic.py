@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import errno
+import fcntl
 import os
 import re
 import secrets
@@ -79,6 +80,24 @@ def beside(path: Path) -> Iterator[Path]:
                 temporary.unlink(missing_ok=True)
             raise
         flush(path.parent)
+
+
+@contextlib.contextmanager
+def held_alone(folder: Path) -> Iterator[None]:
+    """Keeps other processes out of a folder while the block runs; a process that dies lets go.
+
+    Raises:
+        UserError: another process holds it.
+    """
+    with explained("lock", folder), open(folder / ".lock", "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError(
+                f"{folder}: another process is at work in it; wait for its end or choose another "
+                "place"
+            ) from error
+        yield
 
 
 def flush(path: Path) -> None:

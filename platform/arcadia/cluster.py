@@ -38,6 +38,15 @@ def quiet() -> None:
         logging.getLogger(name).addFilter(lambda record, w=words: w not in record.getMessage())
 
 
+def quiet_data() -> None:
+    """Keeps Ray Data's own account of its plans off the terminal; its log files have it still."""
+    import ray.data  # noqa: F401  (its handlers are made when it is imported)
+
+    for handler in logging.getLogger("ray.data").handlers:
+        if type(handler) is not logging.FileHandler:
+            handler.setLevel(logging.ERROR)
+
+
 def connect(address: str | None = None, *, num_cpus: int | None = None) -> dict[str, Any]:
     """Joins a Ray cluster or starts Ray on this machine; nothing happens when it is joined already.
 
@@ -77,6 +86,14 @@ def connect(address: str | None = None, *, num_cpus: int | None = None) -> dict[
                     "RAY_AUTH_TOKEN_PATH; RAY_AUTH_MODE=disabled for a cluster without)"
                 ) from error
     return ray.cluster_resources()
+
+
+def largest_node_cpus() -> int:
+    """Logical CPUs of the machine of the cluster that has most."""
+    import ray
+
+    alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    return max(int(resources.get("CPU", 0)) for resources in alive)
 
 
 def check_gpus(wanted: float) -> None:

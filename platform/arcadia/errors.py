@@ -1,9 +1,10 @@
-"""The one exception that is addressed to a person, and the words that help them on."""
+"""The exceptions that are addressed to a person, and the words that help them on."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 
 class UserError(ValueError):
@@ -11,6 +12,22 @@ class UserError(ValueError):
 
     The command line prints it without a traceback and exits with 2.
     """
+
+
+class Incomplete(Exception):
+    """A job that did what it could, and could not do all.
+
+    The command line prints the line, ends stdout with the result where `--json` asks for it, and
+    exits with 1.
+
+    Args:
+        message: one line that names what is missing.
+        result: what there is, as the command would have returned it.
+    """
+
+    def __init__(self, message: str, result: dict[str, Any]):
+        super().__init__(message)
+        self.result = result
 
 
 def nearest(name: str, candidates: Iterable[str]) -> str | None:

@@ -70,7 +70,8 @@ class Progress:
         self._fields = ""
         self._said: tuple[int, str] | None = None
         self._said_at_s = self._table_at_s = self._now_s = time.monotonic()
-        # Points of the last half minute: a rate over all of a long job says little about now.
+        # Where `done` changed in the last half minute: a rate over all of a long job says little
+        # about now.
         self._points = deque([(self._now_s, start)])
         self._live = self._live_line()
 
@@ -124,8 +125,10 @@ class Progress:
         """
         self._now_s, self._done = time.monotonic(), done
         self._fields = " ".join(f"{name}={_short(value)}" for name, value in fields.items())
-        self._points.append((self._now_s, done))
-        while len(self._points) > 2 and self._now_s - self._points[0][0] > _RATE_WINDOW_S:
+        if done != self._points[-1][1]:
+            self._points.append((self._now_s, done))
+        # Three at least, however long ago: of slow work they are all that is known.
+        while len(self._points) > 3 and self._now_s - self._points[0][0] > _RATE_WINDOW_S:
             self._points.popleft()
         if self._live is not None:
             self._live.update(self._task, completed=done, words=self._words())
@@ -148,7 +151,10 @@ class Progress:
         words = [f"{self._done:,}/{self._total:,}", self._unit, share]
         (from_s, from_done), (to_s, to_done) = self._points[0], self._points[-1]
         if to_s > from_s and to_done > from_done:
-            rate = (to_done - from_done) / (to_s - from_s)
+            # A wait of more than two steps' time counts: the work may stand still.
+            gap_s = (to_s - from_s) / (len(self._points) - 1)
+            end_s = self._now_s if self._now_s - to_s > 2 * gap_s else to_s
+            rate = (to_done - from_done) / (end_s - from_s)
             words.append(f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.3g}/s")
             if to_done < self._total:
                 words.append(f"ETA {_clock((self._total - to_done) / rate)}")

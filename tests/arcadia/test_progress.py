@@ -122,3 +122,29 @@ def test_a_terminal_has_the_table_below_the_live_line(monkeypatch: pytest.Monkey
     os.close(ours)
     last = shown[shown.rindex("10/10 steps") :]
     assert "key" in last and "1,234" in last
+
+
+def test_slow_work_has_a_time_left_between_its_steps(monkeypatch: pytest.MonkeyPatch):
+    out, now = io.StringIO(), [0.0]
+    monkeypatch.setattr("arcadia.progress.time.monotonic", lambda: now[0])
+    with Progress(100, "frames", "x", period_s=0.0, stream=out) as progress:
+        for second in range(1, 281):  # a frame a minute, told every second
+            now[0] = float(second)
+            progress.update(second // 60)
+    told = [line for line in out.getvalue().splitlines() if " 4/100" in f" {line}"]
+    assert len(told) > 30
+    assert all("ETA 1:36:00" in line for line in told)
+    waiting = [line for line in out.getvalue().splitlines() if "x: 0/100" in line]
+    assert not any("ETA" in line for line in waiting)
+
+
+def test_work_that_stands_still_gets_slower(monkeypatch: pytest.MonkeyPatch):
+    out, now = io.StringIO(), [0.0]
+    monkeypatch.setattr("arcadia.progress.time.monotonic", lambda: now[0])
+    with Progress(100, "steps", "x", period_s=0.0, stream=out) as progress:
+        for second in (1, 2, 3, 60):
+            now[0] = float(second)
+            progress.update(min(second, 3) * 10)
+    lines = out.getvalue().splitlines()
+    assert "30/100 steps (30%) 10/s ETA 0:07" in lines[2]
+    assert "0.339/s ETA 3:26" in lines[3]

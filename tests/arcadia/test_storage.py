@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from arcadia.atomic import held_alone
 from arcadia.errors import UserError
 from arcadia.storage import MANIFEST, Storage
 from arcadia.stores import LocalStorage, ObjectStorage
@@ -320,3 +321,25 @@ def test_a_wiped_deletion_leaves_no_believed_part(objects, bucket, tree: Path, m
     with pytest.raises(UserError, match="cannot delete"):
         bucket.delete_tree("t/x")
     assert bucket.trees("t") == []
+
+
+def test_a_folder_is_held_by_one_process_until_it_dies(tmp_path: Path):
+    code = (
+        "import sys, time\n"
+        "from pathlib import Path\n"
+        "from arcadia.atomic import held_alone\n"
+        "with held_alone(Path(sys.argv[1])):\n"
+        "    print('held', flush=True)\n"
+        "    time.sleep(60)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None and other.stdout.readline() == b"held\n"
+        with pytest.raises(UserError, match="another process is at work in it"):
+            with held_alone(tmp_path):
+                pass
+        other.kill()
+        other.wait()
+    with held_alone(tmp_path):
+        pass
