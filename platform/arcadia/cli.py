@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from arcadia import __version__
-from arcadia.errors import UserError, did_you_mean
+from arcadia.errors import Incomplete, UserError, did_you_mean
 
 
 class Command(NamedTuple):
@@ -34,6 +34,7 @@ class Command(NamedTuple):
 COMMANDS: dict[str, Command] = {
     "train dqn": Command("algorithms.dqn.job:train", "train DQN on Atari or a Gymnasium env"),
     "train hdqn": Command("algorithms.hdqn.job:train", "train hierarchical DQN"),
+    "stylize": Command("pipelines.stylization.job:stylize", "paint videos in a picture's style"),
     "evaluate": Command("arcadia.commands:evaluate", "play a run's policy and a random one"),
     "watch": Command("arcadia.commands:watch", "film a run's policy at play"),
     "export": Command("arcadia.commands:export", "write a run's policy as ONNX"),
@@ -83,11 +84,19 @@ def _run(arguments: list[str]) -> int:
     from arcadia.cluster import state_environment
 
     state_environment()
-    result = COMMANDS[name].load()(rest, f"arcadia {name}")
-    if "--json" in rest:
-        sys.stdout.flush()
-        print(json.dumps(_without_nan(result or {})))
+    try:
+        result = COMMANDS[name].load()(rest, f"arcadia {name}")
+    except Incomplete as incomplete:
+        _print_result(incomplete.result, rest)
+        return _fail(str(incomplete), 1)
+    _print_result(result or {}, rest)
     return 0
+
+
+def _print_result(result: dict[str, Any], words: Sequence[str]) -> None:
+    if "--json" in words:
+        sys.stdout.flush()
+        print(json.dumps(_without_nan(result)), flush=True)
 
 
 def _find(arguments: list[str]) -> tuple[str, list[str]]:

@@ -14,6 +14,7 @@ JOBS = {
     "hdqn": "algorithms.hdqn.job",
     "hdqn-seeds": "algorithms.dqn.seeds",
     "hdqn-chain": "algorithms.hdqn.chain",
+    "stylize": "pipelines.stylization.job",
 }
 """By a run's kind: the module with `evaluate(runs, options)`, `watch(run, options)`,
 `export(run, options)`, `report(run)` and, of one seed's run, `options(run)`."""
