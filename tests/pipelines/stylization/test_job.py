@@ -217,3 +217,20 @@ def test_several_videos_of_which_one_is_none(
     assert len(run.read_json("videos/a/report/seams.json")) == 1
     html = run.read_bytes("report.html").decode()
     assert "Approximate: long shots were cut" in html and "1 cuts within shots" in html
+
+
+@pytest.mark.slow
+def test_a_stretch_of_a_real_film_has_its_sound(tmp_path: Path, test_data: Path, call, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    film = test_data / "videos" / "bigbuckbunny.mp4"
+    style = test_data / "styles" / "great_wave.png"
+    words = [film, "--style", style, "--preview", "2s:2.4s", "--size", "96"]
+    done = call(*words, "--num-cpus-per-worker", "1")
+    assert done.code == 0, done.error
+    assert done.result["outputs"] == [str(tmp_path / "bigbuckbunny-great_wave-preview.mp4")]
+    assert "Reading bigbuckbunny: 25/25 frames (100%)" in done.error  # 15 before the stretch
+    source, got = probe(film), probe(done.result["outputs"][0])
+    assert (got.num_frames, got.fps, got.width, got.has_audio) == (10, source.fps, 96, True)
+    with av.open(done.result["outputs"][0]) as container:
+        heard = sum(f.samples for f in container.decode(audio=0) if (f.pts or 0) >= 0)
+    assert abs(heard / 48000 - 0.4) < 0.05
