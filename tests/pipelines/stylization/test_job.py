@@ -172,6 +172,7 @@ def test_a_changed_source_is_not_gone_on_with(painted: Path, folder: Path, words
         os.utime(film, ns=(stat.st_atime_ns, stat.st_mtime_ns))
 
 
+@pytest.mark.slow
 def test_an_estimate_leaves_nothing_behind(tmp_path: Path, folder: Path, words, call, monkeypatch):
     monkeypatch.chdir(tmp_path)
     done = call(words[0], *words[1:3], "--estimate", "--passes", "3")
@@ -181,6 +182,7 @@ def test_an_estimate_leaves_nothing_behind(tmp_path: Path, folder: Path, words, 
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_several_videos_of_which_one_is_none(
     tmp_path: Path, make_film, style: Path, call, monkeypatch
 ):
