@@ -32,6 +32,7 @@ from arcadia.media import read_image, write_image
 from benchmarks.replay import machine
 from benchmarks.stylization_variants import (
     CLIPS,
+    DEFAULT_CLIPS,
     MULTIPASS,
     PAN,
     RANDOM,
@@ -363,7 +364,13 @@ def _arguments() -> argparse.Namespace:
         help="folder that holds videos/ and styles/ (default: $ARCADIA_TEST_DATA)",
     )
     add("--styles", nargs="*", default=["starry_night.jpg"], help="files of styles/")
-    add("--clips", nargs="*", default=CLIPS, choices=CLIPS, help=f"of {', '.join(CLIPS)}")
+    add(
+        "--clips",
+        nargs="*",
+        default=DEFAULT_CLIPS,
+        choices=CLIPS,
+        help=f"of {', '.join(CLIPS)} (default: {', '.join(DEFAULT_CLIPS)})",
+    )
     add("--variants", nargs="*", default=VARIANTS, choices=VARIANTS, help="random first")
     add("--multipass", nargs="*", default=[PAN], choices=CLIPS, help=f"clips (default: {PAN})")
     for name, text in (

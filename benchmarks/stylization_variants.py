@@ -37,8 +37,10 @@ _VIDEOS: Mapping[str, tuple[str, int, float]] = {
     "bikes": ("bikes.mp4", 54, 1.0),
     "carphone": ("carphone_pristine.mp4", 76, 0.875),
     "bigbuckbunny": ("bigbuckbunny.mp4", 36, 1.0),
+    "tree": ("tree.avi", 56, 1.0),
 }
 CLIPS = (*_VIDEOS, PAN)
+DEFAULT_CLIPS = "bikes", "carphone", "bigbuckbunny", PAN
 PAINTED_WITH: FlowMethod = "dis_fine"
 # The first is what the tables are of. Both see the source at its own size: of the methods that are
 # not painted with, so they bring the source's frames nearest to each other.

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 # Here, and not where they are used: the command line shows its options without importing torch.
 Network = Literal["vgg16", "vgg19"]
+Pooling = Literal["max", "average"]
 OptimiserName = Literal["lbfgs", "adam"]
 FirstStart = Literal["random", "content"]
 Start = Literal["random", "content", "previous", "warped"]
@@ -53,6 +54,15 @@ _RANGES: dict[str, tuple[float, float]] = {
     "tile": (64, _INF),
     "threshold": (0.01, 255),
 }
+
+
+def layer_names(network: Network) -> tuple[str, ...]:
+    """The names of a network's layers from its input on, "relu1_1" first."""
+    return tuple(
+        f"relu{block}_{number}"
+        for block, depth in enumerate(DEPTHS[network], 1)
+        for number in range(1, depth + 1)
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +103,9 @@ class StyleOptions:
     once)."""
     weights: str | None = None
     """File of the network's weights, in safetensors, instead of the known one."""
+    pooling: Pooling = "max"
+    """Between blocks of the network: max, as it was trained, or average, which Gatys et al. found
+    to paint a little better."""
     precision: Precision = "auto"
     """Of the network's arithmetic: auto is bfloat16 or float16 on a GPU that is fast with it, and
     float32 on a CPU."""
@@ -198,11 +211,7 @@ class StyleOptions:
     def _check_layers(self, name: str, layers: tuple[str, ...]) -> None:
         if not layers:
             raise UserError(f"{name}: must name at least one layer, such as relu4_2")
-        known = [
-            f"relu{block}_{number}"
-            for block, depth in enumerate(DEPTHS[self.network], 1)
-            for number in range(1, depth + 1)
-        ]
+        known = layer_names(self.network)
         for layer in layers:
             if layer not in known:
                 raise UserError(
@@ -235,6 +244,7 @@ class StyleOptions:
 
 _CHOICES: dict[str, tuple[str, ...]] = {
     "network": get_args(Network),
+    "pooling": get_args(Pooling),
     "precision": get_args(Precision),
     "flow": get_args(FlowMethod),
     "optimiser": get_args(OptimiserName),

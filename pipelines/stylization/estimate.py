@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-import statistics
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +19,8 @@ from pipelines.stylization.parts import Part, longest_first, makespan
 from pipelines.stylization.plan import VideoPlan
 from pipelines.stylization.stylizer import Stylizer
 
-_TIMED = 3
+# Gradients that are timed: at least, at most, and the seconds after which it is enough.
+_LEAST, _MOST, _ENOUGH_S = 3, 20, 2.0
 _PNG_SHARE = 0.75  # of a painted frame's bytes: brush strokes hardly pack
 _FLOW_BYTES = 8  # a pixel of a pair of frames: two flows in float16
 _SHARE = 0.8  # of what is free, for the network and the optimiser
@@ -33,7 +33,7 @@ class Cost:
     """Of one gradient on one worker."""
 
     seconds: float
-    """The median of a few."""
+    """The least of a few: what the machine does besides, Ray's start above all, only adds."""
     bytes: float
     """Of memory: measured on a GPU, reckoned on a CPU; the optimiser's included."""
     device: str
@@ -78,9 +78,13 @@ def measure_cost(
         if device.type == "cuda":
             torch.cuda.synchronize()
         marks.append(time.perf_counter())
+        # The first one is no measure: memory is taken, kernels are chosen.
+        if iteration > _LEAST and marks[-1] - marks[1] > _ENOUGH_S:
+            raise _Enough
 
-    stylizer.paint(0, frame, start=None, iterations=_TIMED + 2, check=check)
-    seconds = statistics.median(b - a for a, b in itertools.pairwise(marks[1:]))
+    with contextlib.suppress(_Enough):
+        stylizer.paint(0, frame, start=None, iterations=_MOST + 2, check=check)
+    seconds = min(b - a for a, b in itertools.pairwise(marks[1:]))
     if device.type == "cuda":
         used = float(torch.cuda.max_memory_allocated())
         return Cost(
@@ -90,6 +94,10 @@ def measure_cost(
         )
     used = _WORKER_BYTES + stylizer.needed_bytes(size) + history_bytes(chosen, size)
     return Cost(seconds=seconds, bytes=used, device=f"CPU, {_count(num_threads, 'thread')}")
+
+
+class _Enough(Exception):
+    """Raised when enough gradients are timed."""
 
 
 def fit(stylizer: Stylizer, size: tuple[int, int], num_neighbours: int = 1) -> None:

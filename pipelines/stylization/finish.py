@@ -69,14 +69,21 @@ def write_pictures(run: RunFolder, plan: VideoPlan, options: StyleOptions) -> No
     files, frames = FrameFiles(run.storage, f"{folder}/frames"), _source_frames(plan)
     local = run.scratch(f"{folder}/{COMPARISON}")
     style, _ = read_style(run.storage)
-    rate = plan.open().info.fps
-    length = min(plan.num_frames, int(_COMPARISON_S * rate) or 1)
-    aspect = plan.open().info.pixel_aspect
-    with VideoWriter(local, rate, crf=23, pixel_aspect=aspect) as video:
+    info = plan.open().info
+    length = min(plan.num_frames, int(_COMPARISON_S * info.fps) or 1)
+    sink = VideoWriter(
+        local,
+        info.fps,
+        crf=23,
+        time_base=info.time_base if info.is_variable else None,
+        pixel_aspect=info.pixel_aspect,
+    )
+    with sink as video:
         panel = _style_panel(style, plan.size)
         for number in range(plan.start, plan.start + length):
             painted = _final(files, frames, number, options)
-            video.write(_row({"source": frames[number], "style": panel, "result": painted}))
+            row = _row({"source": frames[number], "style": panel, "result": painted})
+            video.write(row, plan.time(number) - plan.time(plan.start))
     run.sync()
     with motions_of(run.storage, plan, frames, options) as motions:
         for number in _shown(plan):

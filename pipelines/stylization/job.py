@@ -90,9 +90,9 @@ def stylize(argv: list[str], prog: str) -> dict[str, Any]:
     """`arcadia stylize`.
 
     Returns:
-        `run`; `outputs`, one path a video; `frames`, `frames_painted` (by this call), `shots`,
-        `seconds`, `seconds_per_frame` (mean over this call's), `warping_error_lai` (mean over
-        videos), `report`, and `problems`, a list of lines.
+        `run`; `outputs`, one path a video; `frames`, `frames_painted` (by this call, each pass and
+        those of a run-in counted), `shots`, `seconds`, `seconds_per_frame` (mean over this call's),
+        `warping_error_lai` (mean over videos), `report`, and `problems`, a list of lines.
 
     Raises:
         Incomplete: something could not be read or painted; the rest is done.
@@ -139,6 +139,7 @@ def _go_on(argv: list[str], prog: str, run: RunFolder) -> dict[str, Any]:
         preview=config["preview"],
         preset=config["preset"],
         fps=config["fps"],
+        crf=config["crf"],
         options=options_from(config["options"]),
     )
     command = _placed(parse(StylizeOptions, argv, prog, default))
@@ -196,6 +197,8 @@ def _config(command: StylizeOptions, clips: Sequence[Clip]) -> dict[str, Any]:
     }
     config["files"] = _stamps(config)
     state = [repr(sorted(config.items())), str(command.seed)]
+    # Quality decides no picture: `--resume` alone takes it from here, other words may differ.
+    config["crf"] = command.crf
     return config | {"id": hashlib.sha256("\n".join(state).encode()).hexdigest()}
 
 
@@ -216,7 +219,7 @@ def _check_same(run: RunFolder, config: Mapping[str, Any]) -> None:
         return
     now = jsonable(config)
     _check_unchanged(run, now["files"])
-    other = [name for name in now if name not in ("id", "options", "files", "clips")]
+    other = [name for name in now if name not in ("id", "options", "files", "clips", "crf")]
     differing = [name for name in other if now[name] != was.get(name)]
     old = was.get("options", {})
     differing += [name for name in now["options"] if now["options"][name] != old.get(name)]

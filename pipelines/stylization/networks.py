@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple, get_args
 
 import torch
 import torch.nn.functional as F
@@ -16,9 +16,7 @@ from torch import Tensor, nn
 
 from arcadia.errors import UserError, did_you_mean
 from arcadia.weights import find_weights, read_weights
-from pipelines.stylization.config import DEPTHS, Network
-
-Pooling = Literal["max", "average"]
+from pipelines.stylization.config import DEPTHS, Network, Pooling, layer_names
 
 _WIDTHS = (64, 128, 256, 512, 512)
 # Of colours from 0 to 255, RGB. Oxford's VGG-16 takes differences from the mean as they are;
@@ -45,7 +43,7 @@ class _Layer(NamedTuple):
         return f"relu{self.block}_{self.number}"
 
 
-def _layers(network: str) -> list[_Layer]:
+def _layers(network: Network) -> list[_Layer]:
     if network not in DEPTHS:
         raise UserError(f'network "{network}": not known{did_you_mean(network, DEPTHS)}')
     layers: list[_Layer] = []
@@ -57,10 +55,10 @@ def _layers(network: str) -> list[_Layer]:
     return layers
 
 
-def _up_to(network: str, names: Sequence[str]) -> list[_Layer]:
+def _up_to(network: Network, names: Sequence[str]) -> list[_Layer]:
     """The layers of a network up to the deepest of those named."""
     layers = _layers(network)
-    known = [layer.relu for layer in layers]
+    known = layer_names(network)
     for name in names:
         if name not in known:
             raise UserError(
@@ -70,11 +68,6 @@ def _up_to(network: str, names: Sequence[str]) -> list[_Layer]:
     if not names:
         raise UserError(f"no layer was named: {network} has {known[0]} to {known[-1]}")
     return layers[: 1 + max(known.index(name) for name in names)]
-
-
-def layer_names(network: Network) -> tuple[str, ...]:
-    """The names of a network's layers from its input on, "relu1_1" first."""
-    return tuple(layer.relu for layer in _layers(network))
 
 
 def stride(layer: str) -> int:
@@ -117,7 +110,7 @@ class VGG(nn.Module):
         self.network: Network = network
         self.layers = frozenset(layers)
         self._needed = _up_to(network, layers)
-        if pooling not in ("max", "average"):
+        if pooling not in get_args(Pooling):
             raise UserError(f'pooling "{pooling}": choose max or average')
         self.pooling = pooling
         self.convolutions = nn.ModuleDict(

@@ -4,6 +4,9 @@ Ruder et al. 2016, section 5.1 and the authors' code: L-BFGS with a history of 1
 without line search, ended when the loss has changed by less than 1e-4 of itself over 50 iterations.
 `torch.optim.LBFGS` knows absolute tolerances only, and in float32 those end a frame after two
 iterations: both are 0 here, and the rule is applied between calls, over which its history lasts.
+
+Without line search a step of L-BFGS may leap far away. A search that is far away at the end of a
+window of iterations, or after its last step, gives the best picture that it came by.
 """
 
 from __future__ import annotations
@@ -19,6 +22,9 @@ from pipelines.stylization.config import OptimiserName
 
 Backward = Callable[[Tensor], Tensor]
 """Of a picture that requires a gradient: adds to its `.grad`, answers the loss, a scalar."""
+
+LEAP = 10.0
+"""A loss of L-BFGS this many times what it was before is no step of a search any more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,11 +49,11 @@ class Found:
     image: Tensor
     """(1, 3, H, W) float32, not clipped."""
     iterations: int
-    """Gradients that were computed."""
+    """Gradients that steps were made from."""
     losses: list[float]
     """The loss at each."""
     diverged: bool
-    """Whether the loss ceased to be finite: the picture is the one of the last whole window."""
+    """Whether the loss ceased to be finite or leapt: the picture is then that of the least loss."""
 
 
 def minimise(
@@ -59,6 +65,8 @@ def minimise(
 ) -> Found:
     """Searches from `start`.
 
+    The last call of `backward` is of the picture where the search ended, unless it diverged.
+
     Args:
         backward: the loss and its gradient.
         start: (1, 3, H, W) float32, not changed.
@@ -69,25 +77,36 @@ def minimise(
     image = start.detach().clone().contiguous().requires_grad_(True)
     optimiser = _optimiser(image, options)
     history: list[Tensor] = []
+    best, least = start.detach().clone(), torch.full((), math.inf, device=start.device)
 
     def closure() -> Tensor:
         check(len(history))
         image.grad = None
         loss = backward(image).detach()
         history.append(loss)
+        # Without asking what it is, which would have a GPU wait.
+        best.copy_(torch.where(loss < least, image.detach(), best))
+        least.copy_(torch.fmin(loss, least))
         return loss
 
     losses: list[float] = []
-    while len(losses) < iterations:
-        before = image.detach().clone()
-        count = min(options.stop_window, iterations - len(losses))
-        _advance(optimiser, closure, count)
-        losses += torch.stack(history[len(losses) :]).tolist()
-        if not math.isfinite(sum(losses[-count:])) or not bool(torch.isfinite(image).all()):
-            return Found(image=before, iterations=len(losses), losses=losses, diverged=True)
-        if has_settled(losses, options):
-            break
-    return Found(image=image.detach(), iterations=len(losses), losses=losses, diverged=False)
+    while len(losses) < iterations and not has_settled(losses, options):
+        since = len(losses)
+        _advance(optimiser, closure, min(options.stop_window, iterations - since))
+        losses += torch.stack(history[since:]).tolist()
+        if _is_lost(losses[since:], options):
+            return Found(image=best, iterations=len(losses), losses=losses, diverged=True)
+    # Where the last step led is not known yet.
+    image.grad = None
+    diverged = _is_lost([losses[-1], float(backward(image).detach())], options)
+    found = best if diverged else image.detach()
+    return Found(image=found, iterations=len(losses), losses=losses, diverged=diverged)
+
+
+def _is_lost(losses: list[float], options: OptimiserOptions) -> bool:
+    """Whether a search is over with these losses, one after another."""
+    has_leapt = options.name == "lbfgs" and losses[-1] > LEAP * losses[0]
+    return has_leapt or not math.isfinite(sum(losses))
 
 
 def has_settled(losses: list[float], options: OptimiserOptions) -> bool:

@@ -123,7 +123,8 @@ def _video(report: Report, run: RunFolder, plan: VideoPlan, options: StyleOption
             "frame",
             "squared difference of RGB in 0..1",
             "Of each frame to its neighbour, brought along the flow that was painted with. The two "
-            "are different measures and cannot be compared with each other.",
+            "are different measures and cannot be compared with each other."
+            + (" Measured before the source's colours came back." * options.original_colors),
         )
     if records:
         report.curve(
@@ -172,9 +173,15 @@ def _shots(
         inner = mean_error(run, plan)
         report.text(
             f"{plan.name}: seams",
-            f"{len(seams)} cuts within shots. Lai's warping error across them is "
-            f"{statistics.fmean(seams):.5f}, and {inner:.5f} within parts: a ratio of "
-            f"{statistics.fmean(seams) / inner:.2f}."
-            if inner
-            else f"{len(seams)} cuts within shots.",
+            f"Long shots are cut at {_counted(len(seams), 'place')}."
+            + (
+                f" Lai's warping error across seams is {statistics.fmean(seams):.5f}, and "
+                f"{inner:.5f} within parts: a ratio of {statistics.fmean(seams) / inner:.2f}."
+                if inner
+                else ""
+            ),
         )
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

@@ -17,6 +17,7 @@ import numpy as np
 
 from arcadia.errors import UserError, did_you_mean
 from arcadia.media import Source, VideoInfo, open_source, png_bytes, read_image
+from arcadia.media.sequences import SUFFIXES as PICTURE_SUFFIXES
 from arcadia.media.sequences import is_pattern, matching
 from arcadia.media.shots import scan
 from arcadia.runs import RunFolder
@@ -27,7 +28,6 @@ from pipelines.stylization.shot_frames import ShotFrames, painted_size
 
 STYLE, STYLE_MAP = "style.png", "style_map.png"
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".wmv")
-PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 _LEAD_FRAMES = 15
 _BOUND = re.compile(r"(?P<number>\d+(\.\d+)?)(?P<unit>s?)")
 

@@ -308,7 +308,8 @@ class Stylization:
         try:
             if not self._outputs.is_written(plan):
                 self._outputs.begin(plan)
-                with Progress(plan.num_frames, "frames", f"Writing {plan.output}") as progress:
+                what = f"Writing {Path(plan.output).name}"
+                with Progress(plan.num_frames, "frames", what) as progress:
                     write_output(
                         run,
                         plan,

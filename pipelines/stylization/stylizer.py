@@ -50,10 +50,11 @@ class Painted:
     iterations: int
     seconds: float
     losses: Mapping[str, float]
-    """At the last gradient: total (weighted), content, style, temporal, total_variation."""
+    """Of the picture, before it was rounded: total (weighted), content, style, temporal,
+    total_variation."""
     diverged: bool
     """Whether the search had to be broken off, after a second try in float32; the picture is the
-    last whole one."""
+    best that it came by."""
 
 
 class Stylizer:
@@ -82,7 +83,7 @@ class Stylizer:
         self._style_map = style_map_hw
         self._seed = seed
         layers = dict.fromkeys((*options.content_layers, *options.style_layers))
-        network = load_vgg(options.network, list(layers), options.weights)
+        network = load_vgg(options.network, list(layers), options.weights, pooling=options.pooling)
         network = network.to(self.device)
         if self.device.type == "cuda":
             network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -167,8 +168,8 @@ class Stylizer:
         iterations: int,
         check: Callable[[int], None],
     ) -> Found:
-        """Goes on from the last whole picture in float32, with a new history."""
-        left = max(iterations - found.iterations, self._search.stop_window)
+        """Goes on from the best picture in float32, with a new history."""
+        left = max(iterations - found.iterations, min(iterations, self._search.stop_window))
         with self._objective.in_float32():
             second = minimise(backward, found.image, left, self._search, check)
             if second.diverged:

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from arcadia.errors import UserError
 from arcadia.weights import find_weights
-from pipelines.stylization.networks import VGG, layer_names, load_vgg, receptive_radius, stride
+from pipelines.stylization.config import layer_names
+from pipelines.stylization.networks import VGG, load_vgg, receptive_radius, stride
 
 LAYERS = {
     "vgg16": (
@@ -283,9 +284,8 @@ def test_wrong_names_are_told():
     with pytest.raises(UserError, match=r"no layer was named: vgg16 has relu1_1 to relu5_3"):
         VGG("vgg16", [])
     wrong: Any = "vgg-19"
-    for call in (lambda: VGG(wrong, ["relu1_1"]), lambda: layer_names(wrong)):
-        with pytest.raises(UserError, match=r'network "vgg-19": not known; did you mean "vgg19"\?'):
-            call()
+    with pytest.raises(UserError, match=r'network "vgg-19": not known; did you mean "vgg19"\?'):
+        VGG(wrong, ["relu1_1"])
     wrong = "mean"
     with pytest.raises(UserError, match='pooling "mean": choose max or average'):
         VGG("vgg16", ["relu1_1"], pooling=wrong)

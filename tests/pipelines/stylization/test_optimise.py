@@ -70,22 +70,52 @@ def test_settled_is_relative_to_the_loss_fifty_iterations_ago(losses, settled):
     assert has_settled(losses, OptimiserOptions()) is settled
 
 
-def test_a_search_that_diverges_gives_the_last_whole_picture():
-    calls = []
+def test_a_search_that_diverges_gives_the_best_picture():
+    calls, images = [], []
 
     def breaks(image: Tensor) -> Tensor:
         calls.append(None)
         loss = _bowl(image)
+        images.append((float(loss.detach()), image.detach().clone()))
         return loss * float("nan") if len(calls) > 25 else loss
 
-    found = minimise(
-        breaks, torch.zeros(1, 3, 8, 8), 100, OptimiserOptions(stop_window=10, stop_change=0)
-    )
-    good = minimise(
-        _bowl, torch.zeros(1, 3, 8, 8), 20, OptimiserOptions(stop_window=10, stop_change=0)
-    )
+    options = OptimiserOptions(stop_window=10, stop_change=0)
+    found = minimise(breaks, torch.zeros(1, 3, 8, 8), 100, options)
+    assert found.diverged and found.iterations == 30
+    assert torch.equal(found.image, min(images[:25], key=lambda pair: pair[0])[1])
+
+
+@pytest.mark.parametrize("leaps_at", [15, 25, 40])  # inside a window, and after the last step
+def test_a_leap_to_a_huge_loss_is_undone(leaps_at):
+    calls, images = [], []
+
+    def leaps(image: Tensor) -> Tensor:
+        calls.append(None)
+        loss = _bowl(image)
+        images.append((float(loss.detach()), image.detach().clone()))
+        return 1e6 * loss if len(calls) > leaps_at else loss
+
+    options = OptimiserOptions(stop_window=10, stop_change=0)
+    found = minimise(leaps, torch.zeros(1, 3, 8, 8), 40, options)
     assert found.diverged
-    assert torch.equal(found.image, good.image)
+    assert torch.equal(found.image, min(images[:leaps_at], key=lambda pair: pair[0])[1])
+
+
+def test_a_start_that_cannot_be_bettered_stays():
+    start = torch.full((1, 3, 8, 8), 100.0)
+    found = minimise(_bowl, start, 60, OptimiserOptions(stop_change=0))
+    assert torch.equal(found.image, start) and not found.diverged
+
+
+def test_the_last_loss_computed_is_that_of_the_picture_found():
+    latest = []
+
+    def seen(image: Tensor) -> Tensor:
+        latest[:] = [image.detach().clone()]
+        return _bowl(image)
+
+    found = minimise(seen, torch.zeros(1, 3, 8, 8), 30, OptimiserOptions())
+    assert torch.equal(latest[0], found.image)
 
 
 def test_what_the_check_raises_ends_the_search():

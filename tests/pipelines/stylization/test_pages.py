@@ -100,7 +100,7 @@ def test_segments_are_called_approximate_and_their_seams_are_told(make_run):
     run.write_json(f"videos/film/{SEAMS}", [0.05, 0.07])
     html = Path(build_report(run.path)).read_text()
     assert "Approximate: long shots were cut" in html
-    assert "2 cuts within shots" in html and "0.06000" in html
+    assert "shots are cut at 2 places." in html and "0.06000" in html
     assert "a ratio of" in html
 
 
