@@ -110,9 +110,10 @@ def test_a_first_report_without_a_score_does_not_end_the_sweep(tmp_path, tune):
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        (
+        pytest.param(
             catch(f"{RETURN}s", total_frames=40, steps_per_iteration=40),
             f'metric "{RETURN}s": the trials report none of that name',
+            marks=pytest.mark.slow,
         ),
         (
             catch(env="Pendulum-v1"),

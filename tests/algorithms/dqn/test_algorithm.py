@@ -44,6 +44,7 @@ def weights(algo: DQN) -> np.ndarray:
     return torch.cat([p.detach().flatten() for p in parameters]).numpy()
 
 
+@pytest.mark.slow
 def test_cartpole_is_learnt():
     algo = build(
         lr=5e-4,
@@ -91,9 +92,9 @@ def test_catch_is_learnt_from_pixels():
     algo.stop()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("ratio", "per_call", "envs", "overlap"),
-    [(0.25, 2, 8, True), pytest.param(1.0, 1, 1, False, marks=pytest.mark.slow)],
+    ("ratio", "per_call", "envs", "overlap"), [(0.25, 2, 8, True), (1.0, 1, 1, False)]
 )
 def test_updates_keep_their_ratio_to_steps(ratio: float, per_call: int, envs: int, overlap: bool):
     algo = build(

@@ -138,6 +138,7 @@ def test_ratio_of_updates_to_steps_holds_over_any_stretch(algo: DQN):
     assert ahead <= MAX_STEPS_AHEAD
 
 
+@pytest.mark.slow
 def test_a_killed_runner_is_replaced(algo: DQN, said: pytest.LogCaptureFixture):
     loop = loop_of(algo)
     runner = loop._runners.all[1]
@@ -155,6 +156,7 @@ def test_a_killed_runner_is_replaced(algo: DQN, said: pytest.LogCaptureFixture):
     assert ray.get(runner.actor.apply.remote(lambda r: r.worker_index)) == 2
 
 
+@pytest.mark.slow
 def test_a_killed_shard_is_replaced_by_an_empty_one(algo: DQN, said: pytest.LogCaptureFixture):
     replay = replay_of(algo)
     held = replay.statuses[0].num_transitions
@@ -169,6 +171,7 @@ def test_a_killed_shard_is_replaced_by_an_empty_one(algo: DQN, said: pytest.LogC
     train_until(algo, lambda: algo.num_updates > updates)
 
 
+@pytest.mark.slow
 def test_killed_learners_go_on_from_their_snapshot(
     algo: DQN, said: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ):

@@ -85,6 +85,7 @@ def test_a_game_is_trained_evaluated_filmed_and_reported(tmp_path, capsys):
         assert words_shown in html
 
 
+@pytest.mark.slow
 def test_another_environment_is_trained_and_filmed(tmp_path, capsys):
     run_dir = str(tmp_path / "run")
     words = ["--env", "Catch-v0", "--total-frames", "400", "--run-dir", run_dir]

@@ -41,9 +41,8 @@ def one_line(capsys: pytest.CaptureFixture[str]) -> str:
     return lines[0]
 
 
-@pytest.mark.parametrize(
-    "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_stopped_training_leaves_a_checkpoint_to_go_on_from(number: signal.Signals, tmp_path):
     run_dir = tmp_path / "run"
     process = subprocess.Popen(

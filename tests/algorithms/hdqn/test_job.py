@@ -141,6 +141,7 @@ def test_montezumas_revenge_is_played_for_the_objects_of_its_first_room(tmp_path
     assert "h-DQN on Montezuma Revenge" in page and "4.3 million" in page
 
 
+@pytest.mark.slow
 def test_a_resumed_run_is_the_straight_one(tmp_path, capsys):
     whole = run_cli(capsys, *KEY_DOOR, "--run-dir", str(tmp_path / "a"), "--total-frames", "1200")
     run_cli(capsys, *KEY_DOOR, "--run-dir", str(tmp_path / "b"), "--total-frames", "800")
@@ -288,6 +289,7 @@ def test_goals_of_ones_own_are_pursued_in_any_environment(own_goals: str, capsys
     assert sum(own["reached"] for own in result["goals"].values()) > 0
 
 
+@pytest.mark.slow
 def test_an_environment_of_ones_own_is_trained_and_then_evaluated_by_another_process(
     own_goals: str, tmp_path: Path, capsys
 ):
