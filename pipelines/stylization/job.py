@@ -139,7 +139,7 @@ def _go_on(argv: list[str], prog: str, run: RunFolder) -> dict[str, Any]:
         preview=config["preview"],
         preset=config["preset"],
         fps=config["fps"],
-        crf=config["crf"],
+        crf=config.get("crf", StylizeOptions.crf),  # a run from before it was kept
         options=options_from(config["options"]),
     )
     command = _placed(parse(StylizeOptions, argv, prog, default))
