@@ -28,7 +28,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from arcadia.media import read_image, write_image
+from arcadia.media import read_image, resized, scaled_size, write_image
 from benchmarks.replay import machine
 from benchmarks.stylization_variants import (
     CLIPS,
@@ -51,7 +51,6 @@ from pipelines.stylization.config import StyleOptions
 from pipelines.stylization.losses import content_loss, long_term_weights, style_loss
 from pipelines.stylization.networks import load_vgg
 from pipelines.stylization.objective import LossWeights, Objective
-from pipelines.stylization.shot_frames import painted_size, resized
 
 SPANS = 1, 2, 4
 _BORDER = 1 / 8  # of the shorter side
@@ -161,7 +160,7 @@ class Losses:
         ]
         # As large as it is painted with.
         height, width, _ = style_hwc.shape
-        style = resized(style_hwc, painted_size(height, width, max(footage.size)))
+        style = resized(style_hwc, scaled_size(height, width, max(footage.size)))
         self._style = self._objective.style_grams(self._tensor(style))
 
     def of(self, frames: Sequence[np.ndarray]) -> tuple[float, float]:

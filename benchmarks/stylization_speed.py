@@ -22,7 +22,6 @@ import json
 import os
 import statistics
 import tempfile
-import threading
 import time
 from collections.abc import Callable
 from fractions import Fraction
@@ -37,13 +36,13 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import numpy as np
 import torch
 
-from arcadia.media import VideoWriter, read_image, read_video
+from arcadia.media import VideoWriter, read_image, read_video, resized
+from benchmarks.memory import PeakMemory
 from benchmarks.replay import machine
 from benchmarks.stylization_bare import BareLoop
 from pipelines.flow import FlowMethod, Motion, estimate_flow
 from pipelines.flow.masks import consistency_mask
 from pipelines.stylization.config import StyleOptions
-from pipelines.stylization.shot_frames import resized
 from pipelines.stylization.stylizer import Neighbour, Stylizer
 
 GOALS = {"iteration": 1.1, "video": 1.15, "workers": 0.6, "memory": 1.1}
@@ -163,7 +162,7 @@ def memory(data: Data, size: int, iterations: int) -> dict[str, Any]:
     """Peak PSS of a long and a short stretch."""
     peaks = {}
     for frames in (30, 120):
-        with _PeakMemory() as peak:
+        with PeakMemory() as peak:
             _paint(data, size, [(0, frames)], iterations, num_workers=1, flow="dis_medium")
         peaks[frames] = peak.bytes
     return {"bytes_30": peaks[30], "bytes_120": peaks[120], "ratio": peaks[120] / peaks[30]}
@@ -257,36 +256,6 @@ def _paint(
         "searching_s": searching,
         "whole_s": ended - began,
     }
-
-
-class _PeakMemory:
-    """The largest sum of PSS over this process and all that descend from it, while entered."""
-
-    def __init__(self) -> None:
-        self.bytes = 0
-        self._over = threading.Event()
-
-    def __enter__(self) -> _PeakMemory:
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._over.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
-        import psutil  # pyright: ignore[reportMissingModuleSource, reportMissingImports]
-
-        me = psutil.Process()
-        while not self._over.wait(1.0):
-            total = 0
-            for process in (me, *me.children(recursive=True)):
-                try:
-                    total += process.memory_full_info().pss
-                except (psutil.NoSuchProcess, psutil.AccessDenied):
-                    continue
-            self.bytes = max(self.bytes, total)
 
 
 def main() -> None:

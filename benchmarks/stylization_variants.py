@@ -18,13 +18,12 @@ from typing import Any
 import numpy as np
 
 from arcadia.errors import UserError
-from arcadia.media import VideoWriter, draw_label, open_source
+from arcadia.media import VideoWriter, draw_label, open_source, resized, scaled_size
 from arcadia.storage import Storage
 from pipelines.flow import FlowMethod, Motions, MovingScene, estimate_flow, resize_flow
 from pipelines.stylization.config import StyleOptions
 from pipelines.stylization.parts import Part
 from pipelines.stylization.results import FrameFiles, Manifest
-from pipelines.stylization.shot_frames import painted_size, resized
 from pipelines.stylization.stylizer import Stylizer
 from pipelines.stylization.sweeps import Work, paint
 
@@ -184,7 +183,7 @@ def read_clip(name: str, data: Path, settings: Settings) -> Footage:
     source = open_source(data / "videos" / file)
     whole = [frame.image for frame in source.frames(start, start + settings.frames)]
     height, width, _ = whole[0].shape
-    size = painted_size(height, width, round(settings.size * scale))
+    size = scaled_size(height, width, round(settings.size * scale))
     return Footage(
         name=name,
         frames=[resized(image, size) for image in whole],

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from arcadia.errors import UserError, did_you_mean
+from arcadia.precision import Precision
 from pipelines.flow import FlowMethod
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ Pooling = Literal["max", "average"]
 OptimiserName = Literal["lbfgs", "adam"]
 FirstStart = Literal["random", "content"]
 Start = Literal["random", "content", "previous", "warped"]
-Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
 DEPTHS: dict[Network, tuple[int, ...]] = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
 """Layers of each block of a network."""

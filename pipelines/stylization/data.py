@@ -13,7 +13,6 @@ painter is killed is handed to another, which goes on after the last finished fr
 from __future__ import annotations
 
 import secrets
-import threading
 import time
 import traceback
 from collections.abc import Mapping, Sequence
@@ -21,22 +20,20 @@ from typing import Any
 
 import ray
 import torch
-from ray.data import ActorPoolStrategy, DataContext
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+from ray.data import ActorPoolStrategy
 
-from arcadia.cluster import quiet_data
 from arcadia.errors import UserError
+from arcadia.row_job import RowJob
 from arcadia.storage import Storage
-from pipelines.stylization.board import Board
+from arcadia.workers import Workers, device_of
 from pipelines.stylization.config import options_from
-from pipelines.stylization.estimate import device_of, fit
+from pipelines.stylization.estimate import fit
 from pipelines.stylization.moving import motions_of
 from pipelines.stylization.parts import Part, longest_first
 from pipelines.stylization.plan import VideoPlan, read_style
 from pipelines.stylization.results import Manifest, count_start
 from pipelines.stylization.stylizer import Stylizer
 from pipelines.stylization.sweeps import Work, paint
-from pipelines.stylization.workers import Workers
 
 _CHECK_S = 1.0
 
@@ -130,8 +127,10 @@ class Painter:
             self._tell(part, manifest, 0.0)
 
     def _tell(self, part: Part, manifest: Manifest, seconds: float) -> None:
-        done = self._done(part, manifest)
-        self._board.tell.remote(part.video, part.number, done, seconds)
+        record: dict[str, float] = {"done": self._done(part, manifest)}
+        if seconds:
+            record["seconds"] = seconds
+        self._board.tell.remote((part.video, part.number), record)
 
     @staticmethod
     def _done(part: Part, manifest: Manifest) -> int:
@@ -160,13 +159,7 @@ class Painting:
         seed: int,
         workers: Workers,
     ):
-        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
-        board: Any = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(Board)  # type: ignore[call-overload]
-        self._board = board.options(scheduling_strategy=here).remote()
-        self._errors: dict[tuple[str, int], str] = {}
-        self._failure: BaseException | None = None
-        quiet_data()
-        DataContext.get_current().enable_progress_bars = False
+        self._job = RowJob()
         rows = [part.to_json() for part in longest_first(parts)]
         painter: Any = Painter  # a class, where Ray's annotation knows functions only
         painted = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
@@ -179,7 +172,7 @@ class Painting:
                 num_gpus=workers.num_gpus,
                 call=secrets.token_hex(8),
                 num_neighbours=workers.num_neighbours,
-                board=self._board,
+                board=self._job.board,
             ),
             # A part is handed out when a painter is free for it: the longest first.
             compute=ActorPoolStrategy(
@@ -188,35 +181,29 @@ class Painting:
             num_cpus=workers.num_cpus,
             num_gpus=workers.num_gpus,
         )
-        self._thread = threading.Thread(target=self._consume, args=(painted,), daemon=True)
-        self._thread.start()
-
-    def _consume(self, painted: Any) -> None:
-        try:
-            for row in painted.iter_rows():
-                self._errors[row["video"], row["number"]] = row["error"]
-        except BaseException as error:
-            self._failure = error
+        self._job.start(painted)
 
     @property
     def is_over(self) -> bool:
         """Whether nothing is painted any more."""
-        return not self._thread.is_alive()
+        return self._job.is_over
 
     def progress(self) -> tuple[dict[tuple[str, int], int], float]:
-        """See `Board.progress`."""
-        return ray.get(self._board.progress.remote())
+        """Finished frames (times passes) by part, and the mean seconds of the latest ones, 0 where
+        none was painted."""
+        latest: Any = self._job.latest()
+        seconds = [record["seconds"] for record in latest.values() if "seconds" in record]
+        done = {key: record["done"] for key, record in latest.items()}
+        return done, sum(seconds) / len(seconds) if seconds else 0.0
 
     def returned(self) -> dict[tuple[str, int], str]:
         """Parts that came back, with what went wrong or an empty string."""
-        return dict(self._errors)
+        return {(row["video"], row["number"]): row["error"] for row in self._job.rows}
 
     def stop(self) -> None:
         """Asks the painters to end; what they have finished stays."""
-        ray.get(self._board.stop.remote())
+        self._job.stop()
 
     def wait(self, timeout_s: float | None = None) -> None:
         """Waits for the end; raises what ended it early."""
-        self._thread.join(timeout_s)
-        if self._failure is not None:
-            raise self._failure
+        self._job.wait(timeout_s)

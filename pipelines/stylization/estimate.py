@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from arcadia.workers import device_of
 from pipelines.stylization.config import StyleOptions, options_from
 from pipelines.stylization.parts import Part, longest_first, makespan
 from pipelines.stylization.plan import VideoPlan
@@ -119,11 +120,6 @@ def history_bytes(options: StyleOptions, size: tuple[int, int]) -> float:
     """What the optimiser keeps of a frame of a size, in float32."""
     vectors = 2 * options.history + 6 if options.optimiser == "lbfgs" else 4
     return 4.0 * vectors * 3 * size[0] * size[1]
-
-
-def device_of(num_gpus: float) -> torch.device:
-    """Where a worker with so many GPUs paints: Ray shows GPUs also to those that have none."""
-    return torch.device("cuda" if num_gpus and torch.cuda.is_available() else "cpu")
 
 
 def free_bytes(device: torch.device) -> float:

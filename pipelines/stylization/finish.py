@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 
 import numpy as np
 
-from arcadia.media import VideoWriter, draw_label, open_sink
+from arcadia.media import VideoWriter, open_sink, resized, scaled_size, side_by_side
 from arcadia.runs import RunFolder
 from pipelines.flow import flow_picture, warping_error_lai
 from pipelines.stylization.colors import with_colors_of
@@ -15,7 +15,7 @@ from pipelines.stylization.config import StyleOptions
 from pipelines.stylization.moving import motions_of
 from pipelines.stylization.plan import VideoPlan, read_style
 from pipelines.stylization.results import FrameFiles, png_of
-from pipelines.stylization.shot_frames import ShotFrames, resized
+from pipelines.stylization.shot_frames import ShotFrames
 
 COMPARISON, PICTURES, SEAMS = "report/comparison.mp4", "report/pictures", "report/seams.json"
 """In a video's folder of the run."""
@@ -82,20 +82,23 @@ def write_pictures(run: RunFolder, plan: VideoPlan, options: StyleOptions) -> No
         panel = _style_panel(style, plan.size)
         for number in range(plan.start, plan.start + length):
             painted = _final(files, frames, number, options)
-            row = _row({"source": frames[number], "style": panel, "result": painted})
+            row = side_by_side(
+                {"source": frames[number], "style": panel, "result": painted}, _PANEL_PX
+            )
             video.write(row, plan.time(number) - plan.time(plan.start))
     run.sync()
     with motions_of(run.storage, plan, frames, options) as motions:
         for number in _shown(plan):
             motion = motions.get(number - 1, number)
             mask = np.repeat((motion.mask * 255).round().astype(np.uint8)[:, :, None], 3, 2)
-            strip = _row(
+            strip = side_by_side(
                 {
                     "source": frames[number],
                     "flow back": flow_picture(motion.flow),
                     "trusted": mask,
                     "result": _final(files, frames, number, options),
-                }
+                },
+                _PANEL_PX,
             )
             run.write_bytes(f"{folder}/{PICTURES}/{number:08d}.png", png_of(strip))
 
@@ -130,26 +133,14 @@ def _final(files: FrameFiles, frames: ShotFrames, number: int, options: StyleOpt
     return with_colors_of(picture, frames[number]) if options.original_colors else picture
 
 
-def _panel_size(size: tuple[int, int]) -> tuple[int, int]:
-    scale = _PANEL_PX / max(size)
-    return max(round(size[0] * scale), 2), max(round(size[1] * scale), 2)
-
-
 def _style_panel(style_hwc: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """The style in the shape of a frame, cut around its middle."""
-    height, width = _panel_size(size)
+    height, width = scaled_size(*size, _PANEL_PX)
     scale = max(height / style_hwc.shape[0], width / style_hwc.shape[1])
     tall = max(round(style_hwc.shape[0] * scale), height)
     wide = max(round(style_hwc.shape[1] * scale), width)
     fitted, top, left = resized(style_hwc, (tall, wide)), (tall - height) // 2, (wide - width) // 2
     return fitted[top : top + height, left : left + width]
-
-
-def _row(pictures: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Pictures of one shape side by side, each with its name."""
-    size = _panel_size(next(iter(pictures.values())).shape[:2])
-    named = [draw_label(resized(p, size), name, (6, 6), size=13) for name, p in pictures.items()]
-    return np.concatenate(named, 1)
 
 
 def _shown(plan: VideoPlan) -> Iterator[int]:

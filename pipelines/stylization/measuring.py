@@ -12,8 +12,8 @@ from ray.exceptions import RayTaskError
 
 from arcadia.errors import UserError
 from arcadia.runs import RunFolder
+from arcadia.workers import Workers
 from pipelines.stylization.estimate import Cost, measure_cost
-from pipelines.stylization.workers import Workers
 
 _PATIENCE_S = 30.0
 _PERIOD_S = 1.0

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from arcadia.media import resized, scaled_size
 from arcadia.report import Report
 from arcadia.runs import RunFolder
 from pipelines.stylization.config import StyleOptions, options_from
 from pipelines.stylization.finish import COMPARISON, PICTURES, SEAMS
 from pipelines.stylization.plan import VideoPlan, read_style
 from pipelines.stylization.results import Manifest
-from pipelines.stylization.shot_frames import painted_size, resized
 
 _STYLE_PX = 480  # longest side of the style's picture
 
@@ -54,7 +54,7 @@ def page(run: RunFolder) -> Report:
     )
     style = read_style(run.storage)[0]
     height, width, _ = style.shape
-    shown = painted_size(height, width, min(_STYLE_PX, max(height, width)))
+    shown = scaled_size(height, width, min(_STYLE_PX, max(height, width)))
     report.image("The style", resized(style, shown))
     for plan in plans:
         _video(report, run, plan, options)

@@ -16,18 +16,18 @@ import cv2
 import numpy as np
 
 from arcadia.errors import UserError, did_you_mean
-from arcadia.media import Source, VideoInfo, open_source, png_bytes, read_image
+from arcadia.media import Source, VideoInfo, open_source, png_bytes, read_image, scaled_size
 from arcadia.media.sequences import SUFFIXES as PICTURE_SUFFIXES
 from arcadia.media.sequences import is_pattern, matching
 from arcadia.media.shots import scan
+from arcadia.media.video import SUFFIXES as VIDEO_SUFFIXES
 from arcadia.runs import RunFolder
 from arcadia.storage import Storage
 from pipelines.stylization.config import SHORTEST_SIDE_PX, StyleOptions
 from pipelines.stylization.parts import Part, parts_of
-from pipelines.stylization.shot_frames import ShotFrames, painted_size
+from pipelines.stylization.shot_frames import ShotFrames
 
 STYLE, STYLE_MAP = "style.png", "style_map.png"
-VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".wmv")
 _LEAD_FRAMES = 15
 _BOUND = re.compile(r"(?P<number>\d+(\.\d+)?)(?P<unit>s?)")
 
@@ -280,7 +280,7 @@ def plan_video(
     start, stop = preview_range(preview, info.fps)
     if start >= info.num_frames:
         raise UserError(f'preview "{preview}": {clip.path} has {info.num_frames} frames')
-    size = painted_size(info.height, info.width, options.size)
+    size = scaled_size(info.height, info.width, options.size)
     if min(size) < SHORTEST_SIDE_PX:
         raise UserError(
             f"{clip.path}: its frames would be painted at {size[1]} x {size[0]} pixels, and the "

@@ -15,6 +15,7 @@ from arcadia.media import open_source, read_image
 from arcadia.progress import Progress
 from arcadia.runs import RunFolder
 from arcadia.stop import StopSignal
+from arcadia.workers import Workers, workers_for
 from pipelines.stylization.config import options_from
 from pipelines.stylization.outputs import Outputs
 from pipelines.stylization.plan import (
@@ -29,7 +30,6 @@ from pipelines.stylization.plan import (
     stamp_of,
 )
 from pipelines.stylization.results import Manifest
-from pipelines.stylization.workers import Workers, workers_for
 
 if TYPE_CHECKING:
     from pipelines.stylization.job import StylizeOptions

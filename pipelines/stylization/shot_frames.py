@@ -7,11 +7,10 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 
-import cv2
 import numpy as np
 
 from arcadia.errors import UserError
-from arcadia.media import Frame, Source
+from arcadia.media import Frame, Source, resized
 
 _BLOCK = 8
 _HELD_BLOCKS = 4
@@ -76,27 +75,3 @@ class ShotFrames:
                 "now; was the file changed?"
             )
         return frames
-
-
-def painted_size(height: int, width: int, longest: int | None) -> tuple[int, int]:
-    """Height and width at which frames of a size are painted.
-
-    Args:
-        height: of the source.
-        width: of the source.
-        longest: what the longer side becomes; None: as it is.
-    """
-    if longest is None:
-        return height, width
-    scale = longest / max(height, width)
-    return max(round(height * scale), 1), max(round(width * scale), 1)
-
-
-def resized(image_hwc: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """A picture at (height, width): averaged over areas when smaller, cubic when larger."""
-    height, width = size
-    if image_hwc.shape[:2] == size:
-        return image_hwc
-    is_smaller = height * width < image_hwc.shape[0] * image_hwc.shape[1]
-    how = cv2.INTER_AREA if is_smaller else cv2.INTER_CUBIC
-    return cv2.resize(image_hwc, (width, height), interpolation=how)

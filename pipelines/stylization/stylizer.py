@@ -16,13 +16,14 @@ import torch
 from torch import Tensor
 
 from arcadia.errors import UserError
+from arcadia.media import resized
+from arcadia.precision import dtype_on
 from pipelines.flow import Motion, warp
 from pipelines.stylization.config import SHORTEST_SIDE_PX, StyleOptions
 from pipelines.stylization.losses import long_term_weights
 from pipelines.stylization.networks import load_vgg
 from pipelines.stylization.objective import LossWeights, Objective, Past, Targets
 from pipelines.stylization.optimise import Found, minimise
-from pipelines.stylization.shot_frames import resized
 
 SMALLEST_TILE_PX = 64
 # Noise that frames begin from: standard deviation, of 255, around the mean colour, and that of the
@@ -100,7 +101,7 @@ class Stylizer:
             weights,
             content_layers=options.content_layers,
             style_layers=options.style_layers,
-            precision=precision_of(options, self.device),
+            precision=dtype_on(self.device, options.precision),
             tile=options.tile,
         )
         self._search = options.optimiser_options()
@@ -243,14 +244,3 @@ class Stylizer:
         # Copied: arrays of Ray's are not writable, and torch warns of those.
         tensor = torch.from_numpy(np.array(image_hwc)).to(self.device)
         return tensor.permute(2, 0, 1)[None].float().contiguous()
-
-
-def precision_of(options: StyleOptions, device: torch.device) -> torch.dtype:
-    """The network's arithmetic on a device."""
-    if options.precision != "auto":
-        return getattr(torch, options.precision)
-    if device.type != "cuda":
-        return torch.float32  # CPUs without matrix units are a hundred times slower in bfloat16
-    return (
-        torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
-    )

@@ -35,7 +35,7 @@ COMMANDS: dict[str, Command] = {
     "train dqn": Command("algorithms.dqn.job:train", "train DQN on Atari or a Gymnasium env"),
     "train hdqn": Command("algorithms.hdqn.job:train", "train hierarchical DQN"),
     "stylize": Command("pipelines.stylization.job:stylize", "paint videos in a picture's style"),
-    "evaluate": Command("arcadia.commands:evaluate", "play a run's policy and a random one"),
+    "evaluate": Command("arcadia.commands:evaluate", "play a run's policy, or judge its colours"),
     "watch": Command("arcadia.commands:watch", "film a run's policy at play"),
     "export": Command("arcadia.commands:export", "write a run's policy as ONNX"),
     "report": Command("arcadia.commands:report", "write a run's report, one HTML page"),

@@ -18,6 +18,7 @@ _NOISE = {
     "ray.tune.utils.util": "Install gputil",
     "ray._private.authentication.authentication_token_setup": "Token authentication is enabled",
 }
+_started_here = False
 
 
 def state_environment() -> None:
@@ -63,8 +64,10 @@ def connect(address: str | None = None, *, num_cpus: int | None = None) -> dict[
     """
     import ray
 
+    global _started_here
     if not ray.is_initialized():
         target = address or os.environ.get("RAY_ADDRESS")
+        _started_here = target is None
         if target is None:
             cpus = num_cpus or max(2, os.cpu_count() or 2)
             # "local" says so: without it Ray joins whatever cluster last ran on this machine.
@@ -86,6 +89,13 @@ def connect(address: str | None = None, *, num_cpus: int | None = None) -> dict[
                     "RAY_AUTH_TOKEN_PATH; RAY_AUTH_MODE=disabled for a cluster without)"
                 ) from error
     return ray.cluster_resources()
+
+
+def started_here() -> bool:
+    """Whether the Ray that is joined was started by `connect` in this process, and ends with it."""
+    import ray
+
+    return _started_here and ray.is_initialized()
 
 
 def largest_node_cpus() -> int:

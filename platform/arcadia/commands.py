@@ -147,7 +147,7 @@ class TuneOptions(CommonOptions):
 
 def evaluate(argv: list[str], prog: str) -> dict[str, Any]:
     """`arcadia evaluate RUN [RUN ...]`."""
-    options = parse(EvaluateOptions, argv, prog)
+    options = parse(_evaluate_options(argv), argv, prog)
     if len(options.runs) == 1:
         _refuse_run_dir(options)
     runs = [RunFolder.open(run) for run in options.runs]
@@ -191,6 +191,14 @@ def tune(argv: list[str], prog: str) -> dict[str, Any]:
     from arcadia.tuning import run_sweep
 
     return run_sweep(parse(TuneOptions, argv, prog))
+
+
+def _evaluate_options(argv: list[str]) -> type[EvaluateOptions]:
+    """What the first run that is named is evaluated with."""
+    for word in argv:
+        if not word.startswith("-") and RunFolder.is_run(word):
+            return getattr(job_of(RunFolder.open(word)), "EvaluateOptions", EvaluateOptions)
+    return EvaluateOptions
 
 
 def _run_of(options: WatchOptions | ExportOptions | ReportOptions) -> RunFolder:

@@ -17,7 +17,8 @@ JOBS = {
     "stylize": "pipelines.stylization.job",
 }
 """By a run's kind: the module with `evaluate(runs, options)`, `watch(run, options)`,
-`export(run, options)`, `report(run)` and, of one seed's run, `options(run)`."""
+`export(run, options)`, `report(run)`; of one seed's run, `options(run)`; and, where evaluation has
+options of its own, their class `EvaluateOptions`."""
 
 
 def job_of(run: RunFolder) -> ModuleType:

@@ -8,25 +8,35 @@ when its manifest is there and the files match it, so whoever dies half way leav
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urlsplit, urlunsplit
 
 from arcadia.atomic import explained
 from arcadia.errors import UserError
 
 if TYPE_CHECKING:
+    from pyarrow import NativeFile
     from pyarrow.fs import FileSystem
 
 MANIFEST = "MANIFEST.json"
 
 # A tree published again under its name gets a new folder: "000001000", then "000001000~2".
 _GENERATION = re.compile(r"(?P<name>.+?)(?:~(?P<generation>\d+))?")
+
+
+class Stamp(NamedTuple):
+    """Tells whether a file was changed."""
+
+    size_bytes: int
+    changed_ns: int
+    """Time of the latest change; 0 where the storage does not say."""
 
 
 class Storage(ABC):
@@ -96,6 +106,15 @@ class Storage(ABC):
         """The file at `name`. UserError when there is none."""
 
     @abstractmethod
+    def open_file(self, name: str) -> NativeFile:
+        """The file at `name`, of any size, to be read in any order; close it afterwards."""
+
+    @abstractmethod
+    def writing(self, name: str) -> contextlib.AbstractContextManager[Path]:
+        """A local path to write a file of any size at, which is at `name` when the block
+        succeeds, and nowhere when it fails."""
+
+    @abstractmethod
     def exists(self, name: str = "") -> bool:
         """Whether there is a file or a folder at `name`; without one, whether there is this."""
 
@@ -112,14 +131,19 @@ class Storage(ABC):
         """Writes a copy of the file `name` to a local path; answers its sha256."""
 
     @abstractmethod
-    def sizes(self, prefix: str = "") -> dict[str, int]:
-        """Every file below the folder `prefix`, by full name, with its size in bytes."""
+    def stamps(self, prefix: str = "") -> dict[str, Stamp]:
+        """Every file below the folder `prefix`, by full name, with its stamp."""
+
+    @abstractmethod
+    def stamp(self, name: str) -> Stamp | None:
+        """Of the file at `name`; None where there is none."""
 
     @abstractmethod
     def delete_unfinished(self, prefix: str) -> None:
-        """Removes what interrupted calls of `publish_tree` left directly below `prefix`.
+        """Removes what interrupted calls of `publish_tree` and `writing` left directly below
+        `prefix`.
 
-        For the one process that publishes there: it would take away another's work in progress.
+        For the one process that writes there: it would take away another's work in progress.
         """
 
     @abstractmethod
@@ -133,6 +157,10 @@ class Storage(ABC):
     @abstractmethod
     def _delete_folder(self, folder: str) -> None:
         """Removes a folder, at no time leaving a part of it that looks complete."""
+
+    def sizes(self, prefix: str = "") -> dict[str, int]:
+        """Every file below the folder `prefix`, by full name, with its size in bytes."""
+        return {name: stamp.size_bytes for name, stamp in self.stamps(prefix).items()}
 
     def list(self, prefix: str = "") -> list[str]:
         """The full names of all files below the folder `prefix`, sorted."""
@@ -232,6 +260,22 @@ def checked(name: str) -> str:
     if not path.parts or path.is_absolute() or ".." in path.parts:
         raise ValueError(f"{name!r}: want a relative name inside the storage")
     return str(path)
+
+
+def folder_and_name(target: str) -> tuple[str, str]:
+    """A file's path or address as those of its folder, which `Storage.at` takes, and its name."""
+    if "://" not in target:
+        folder, _, name = os.path.abspath(target).rpartition("/")
+        return folder or "/", name
+    parts = urlsplit(target)
+    folder, _, name = parts.path.rpartition("/")
+    return urlunsplit(parts._replace(path=folder)), name
+
+
+def file_in(folder: str, name: str) -> str:
+    """The path or address of a file by those of its folder; undoes `folder_and_name`."""
+    head, mark, query = folder.partition("?") if "://" in folder else (folder, "", "")
+    return f"{head.rstrip('/')}/{name}{mark}{query}"
 
 
 def without_secrets(uri: str) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
@@ -19,9 +21,10 @@ from arcadia.atomic import (
     temporary_name,
 )
 from arcadia.errors import UserError
-from arcadia.storage import MANIFEST, Storage, checked, without_secrets
+from arcadia.storage import MANIFEST, Stamp, Storage, checked, without_secrets
 
 if TYPE_CHECKING:
+    from pyarrow import NativeFile
     from pyarrow.fs import FileSystem, FileType
 
 _CHUNK_BYTES = 8 << 20
@@ -61,6 +64,15 @@ class LocalStorage(Storage):
         with explained("read", self._path(name)):
             return self._path(name).read_bytes()
 
+    def open_file(self, name: str) -> NativeFile:
+        from pyarrow import OSFile
+
+        with explained("read", self._path(name)):
+            return OSFile(str(self._path(name)))
+
+    def writing(self, name: str) -> contextlib.AbstractContextManager[Path]:
+        return beside(self._path(name))
+
     def exists(self, name: str = "") -> bool:
         path = self._path(name) if name else self._root
         with explained("look at", path):
@@ -78,8 +90,8 @@ class LocalStorage(Storage):
         with explained("read", self._path(name)), open(self._path(name), "rb") as source:
             return _receive(source, local_file)
 
-    def sizes(self, prefix: str = "") -> dict[str, int]:
-        found: dict[str, int] = {}
+    def stamps(self, prefix: str = "") -> dict[str, Stamp]:
+        found: dict[str, Stamp] = {}
         for folder, folders, files in os.walk(self._root / prefix):
             folders[:] = [name for name in folders if not is_temporary(name)]
             for file in files:
@@ -87,15 +99,22 @@ class LocalStorage(Storage):
                 if is_temporary(file):
                     continue
                 try:
-                    found[path.relative_to(self._root).as_posix()] = path.stat().st_size
+                    found[path.relative_to(self._root).as_posix()] = _stamp(path.stat())
                 except FileNotFoundError:  # removed since its folder was read
                     continue
         return found
 
+    def stamp(self, name: str) -> Stamp | None:
+        with explained("look at", self._path(name)):
+            return _stamp(self._path(name).stat()) if self._path(name).is_file() else None
+
     def delete_unfinished(self, prefix: str) -> None:
         for path in self._path(prefix).glob(".*"):
-            if is_temporary(path.name) and path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
+            if is_temporary(path.name):
+                if path.is_dir():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    path.unlink(missing_ok=True)
 
     def _path(self, name: str) -> Path:
         return self._root / checked(name)
@@ -168,6 +187,17 @@ class ObjectStorage(Storage):
             with self._filesystem.open_input_stream(self._key(name)) as stream:
                 return stream.read()
 
+    def open_file(self, name: str) -> NativeFile:
+        with explained("read", self.shown(name)):
+            return self._filesystem.open_input_file(self._key(name))
+
+    @contextlib.contextmanager
+    def writing(self, name: str) -> Iterator[Path]:
+        with tempfile.TemporaryDirectory(prefix="arcadia-") as folder:
+            path = Path(folder, PurePosixPath(name).name)
+            yield path
+            self.upload(path, name)
+
     def exists(self, name: str = "") -> bool:
         from pyarrow.fs import FileType
 
@@ -187,7 +217,7 @@ class ObjectStorage(Storage):
             with self._filesystem.open_input_stream(self._key(name)) as stream:
                 return _receive(stream, local_file)
 
-    def sizes(self, prefix: str = "") -> dict[str, int]:
+    def stamps(self, prefix: str = "") -> dict[str, Stamp]:
         from pyarrow.fs import FileSelector, FileType
 
         key = self._key(prefix) if prefix else self._root
@@ -196,10 +226,17 @@ class ObjectStorage(Storage):
             infos = self._filesystem.get_file_info(selector)
         start = f"{self._root}/" if self._root else ""
         return {
-            info.path.strip("/").removeprefix(start): info.size
+            info.path.strip("/").removeprefix(start): Stamp(info.size, info.mtime_ns or 0)
             for info in infos
             if info.type == FileType.File
         }
+
+    def stamp(self, name: str) -> Stamp | None:
+        from pyarrow.fs import FileType
+
+        with explained("look at", self.shown(name)):
+            info = self._filesystem.get_file_info(self._key(name))
+        return Stamp(info.size, info.mtime_ns or 0) if info.type == FileType.File else None
 
     def delete_unfinished(self, prefix: str) -> None:
         sizes = self.sizes(prefix)
@@ -254,6 +291,10 @@ class ObjectStorage(Storage):
             if self.exists(f"{folder}/{MANIFEST}"):
                 self._filesystem.delete_file(self._key(f"{folder}/{MANIFEST}"))
             self._filesystem.delete_dir(self._key(folder))
+
+
+def _stamp(stat: os.stat_result) -> Stamp:
+    return Stamp(stat.st_size, stat.st_mtime_ns)
 
 
 def _copy(source: _Readable, target: _Writable) -> dict[str, Any]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 import math
 import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +22,19 @@ if TYPE_CHECKING:
     from arcadia.commands import TuneOptions
 
 
-def load_sweep(file: str) -> tuple[AlgorithmConfig, tune.TuneConfig]:
+@dataclass(kw_only=True)
+class Space:
+    """The search space of what is no algorithm of RLlib's."""
+
+    trainable: Callable[[dict[str, Any]], None]
+    """Carries out one trial, with its parameters, and calls `tune.report` on the way."""
+    parameters: dict[str, Any]
+    """By name; may hold Tune's distributions. `--seed` sets "seed"."""
+    resources: Mapping[str, float] = field(default_factory=lambda: {"cpu": 1})
+    """Of a trial, as Tune names them: cpu, gpu."""
+
+
+def load_sweep(file: str) -> tuple[AlgorithmConfig | Space, tune.TuneConfig]:
     """Calls `sweep()` of a Python file.
 
     Args:
@@ -28,7 +42,7 @@ def load_sweep(file: str) -> tuple[AlgorithmConfig, tune.TuneConfig]:
 
     Returns:
         The search space, an AlgorithmConfig that may hold Tune's distributions (`tune.choice` and
-        the like) in any of its attributes, and the TuneConfig.
+        the like) in any of its attributes, or a `Space`; and the TuneConfig.
 
     Raises:
         UserError: no such file, no `sweep` in it, it fails, or it returns something else. A
@@ -53,17 +67,18 @@ def load_sweep(file: str) -> tuple[AlgorithmConfig, tune.TuneConfig]:
         raise UserError(f"{file}: {error}") from error
     except Exception as error:
         raise UserError(f"{file}: sweep() failed with {type(error).__name__}: {error}") from error
-    from ray import tune
+    from ray import cloudpickle, tune
     from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 
+    cloudpickle.register_pickle_by_value(module)  # trials cannot import the file by its name
     given = tuple(made) if isinstance(made, tuple | list) else (made,)
     match given:
-        case (AlgorithmConfig() as space, tune.TuneConfig() as tune_config):
+        case (AlgorithmConfig() | Space() as space, tune.TuneConfig() as tune_config):
             return space, tune_config
     kinds = ", ".join(type(x).__name__ for x in given)
     raise UserError(
-        f"{file}: sweep() returned {kinds or 'nothing'}; it must return an AlgorithmConfig and a "
-        "TuneConfig"
+        f"{file}: sweep() returned {kinds or 'nothing'}; it must return an AlgorithmConfig "
+        "or a Space, and a TuneConfig"
     )
 
 
@@ -95,15 +110,25 @@ def run_sweep(options: TuneOptions) -> dict[str, Any]:
     connect(options.address)
     folder = _make_folder(options)
     storage, _, name = folder.rpartition("/")
+    trainable: Any
+    if isinstance(space, Space):
+        trainable = tune.with_resources(space.trainable, dict(space.resources))
+        searched: Any = space.parameters
+    else:
+        trainable, searched = space.algo_class, space  # a config is a param space too
     tuner = tune.Tuner(
-        space.algo_class,
-        param_space=space,  # type: ignore[arg-type]  # a config is a param space too
+        trainable,
+        param_space=searched,
         tune_config=tune_config,
         run_config=tune.RunConfig(
             name=name,
             storage_path=storage,
             verbose=1,
-            checkpoint_config=tune.CheckpointConfig(num_to_keep=1, checkpoint_at_end=True),
+            checkpoint_config=tune.CheckpointConfig(
+                num_to_keep=1,
+                # A function writes its checkpoints itself, or none.
+                checkpoint_at_end=None if isinstance(space, Space) else True,  # type: ignore[arg-type]
+            ),
         ),
     )
     try:
@@ -140,11 +165,14 @@ def run_sweep(options: TuneOptions) -> dict[str, Any]:
     }
 
 
-def _seed(space: AlgorithmConfig, tune_config: tune.TuneConfig, seed: int) -> None:
+def _seed(space: AlgorithmConfig | Space, tune_config: tune.TuneConfig, seed: int) -> None:
     """Seeds the trials and, unless the file brings a search of its own, what is drawn for them."""
     from ray.tune.search.basic_variant import BasicVariantGenerator
 
-    space.seed = seed
+    if isinstance(space, Space):
+        space.parameters["seed"] = seed
+    else:
+        space.seed = seed
     if tune_config.search_alg is None:
         tune_config.search_alg = BasicVariantGenerator(
             random_state=seed, max_concurrent=tune_config.max_concurrent_trials or 0
@@ -201,14 +229,15 @@ def _searched(result: Any) -> dict[str, Any]:
     return {name: value for name, equals, value in pairs if equals}
 
 
-def _parameters(config: dict[str, Any], space: AlgorithmConfig) -> dict[str, Any]:
+def _parameters(config: dict[str, Any], space: AlgorithmConfig | Space) -> dict[str, Any]:
     """Of a trial's whole config, what the sweep searched over."""
     from ray.tune.search.sample import Domain
 
     def is_searched(value: Any) -> bool:
         return isinstance(value, Domain) or (isinstance(value, dict) and "grid_search" in value)
 
-    return {k: config.get(k) for k, v in vars(space).items() if is_searched(v)}
+    values = space.parameters if isinstance(space, Space) else vars(space)
+    return {k: config.get(k) for k, v in values.items() if is_searched(v)}
 
 
 def _metric(metrics: dict[str, Any] | None, name: str) -> float | None:

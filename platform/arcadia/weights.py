@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
+from typing import Any
 from urllib.error import URLError
 from urllib.request import Request, urlopen
 
@@ -136,21 +137,14 @@ def read_weights(
     Raises:
         UserError: no such file, damaged, or without one of the tensors in its shape.
     """
-    path = _file(Path(path))
-    try:
-        with safe_open(path, framework="pt") as file:
-            missing = sorted(shapes.keys() - set(file.keys()))
-            if missing:
-                raise UserError(
-                    f'{path}: holds no tensor "{missing[0]}": these are weights of something else; '
-                    "give another file"
-                )
-            weights = {name: file.get_tensor(name) for name in shapes}
-    except (SafetensorError, OSError) as error:
-        said = " ".join(str(error).split())[:200]
-        raise UserError(
-            f"{path}: cannot be read as safetensors ({said}); give another file"
-        ) from error
+    with _opened(path) as file:
+        missing = sorted(shapes.keys() - set(file.keys()))
+        if missing:
+            raise UserError(
+                f'{path}: holds no tensor "{missing[0]}": these are weights of something else; '
+                "give another file"
+            )
+        weights = {name: file.get_tensor(name) for name in shapes}
     for name, tensor in weights.items():
         if tuple(tensor.shape) != shapes[name] or not tensor.is_floating_point():
             raise UserError(
@@ -160,6 +154,29 @@ def read_weights(
         if not torch.isfinite(tensor).all():
             raise UserError(f'{path}: "{name}" is damaged (not all finite); give another file')
     return {name: tensor.float() for name, tensor in weights.items()}
+
+
+def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
+    """What a safetensors file says of itself; empty where it says nothing.
+
+    Raises:
+        UserError: no such file, or damaged.
+    """
+    with _opened(path) as file:
+        return dict(file.metadata() or {})
+
+
+@contextlib.contextmanager
+def _opened(path: str | os.PathLike[str]) -> Iterator[Any]:
+    path = _file(Path(path))
+    try:
+        with safe_open(path, framework="pt") as file:
+            yield file
+    except (SafetensorError, OSError) as error:
+        said = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"{path}: cannot be read as safetensors ({said}); give another file"
+        ) from error
 
 
 def _file(path: Path) -> Path:

@@ -9,7 +9,14 @@ import pytest
 from PIL import Image
 
 from arcadia.errors import UserError
-from arcadia.media import png_bytes, read_image, write_image
+from arcadia.media import (
+    image_bytes,
+    png_bytes,
+    read_image,
+    read_layers,
+    side_by_side,
+    write_image,
+)
 
 
 @pytest.fixture
@@ -74,3 +81,25 @@ def test_what_cannot_be_written_is_refused(tmp_path: Path, picture: np.ndarray):
         with pytest.raises(ValueError, match="want uint8"):
             write_image(tmp_path / "a.png", wrong)
     assert os.listdir(tmp_path) == []
+
+
+def test_transparency_comes_apart_and_is_written_again():
+    layers = np.random.default_rng(0).integers(0, 256, (5, 7, 4), np.uint8)
+    rgb, alpha = read_layers(image_bytes(layers, ".png"), "picture.png")
+    assert alpha is not None and (alpha == layers[:, :, 3]).all()
+    assert (rgb == layers[:, :, :3]).all()  # as it is, not laid on white
+    layers[:, :, 3] = 255
+    rgb, alpha = read_layers(image_bytes(layers, ".png"), "picture.png")
+    assert alpha is None and (rgb == layers[:, :, :3]).all()
+
+
+def test_a_file_in_memory_is_called_by_its_name():
+    with pytest.raises(UserError, match=r"s3://bucket/a\.jpg: is not a picture"):
+        read_layers(b"hello", "s3://bucket/a.jpg")
+
+
+def test_pictures_stand_side_by_side_at_one_size():
+    pictures = {"a": np.zeros((10, 40, 3), np.uint8), "b": np.full((10, 40, 3), 255, np.uint8)}
+    row = side_by_side(pictures, 160)
+    assert row.shape == (40, 320, 3)
+    assert (row[30:, :100] == 0).all() and (row[30:, 260:] == 255).all()

@@ -16,7 +16,7 @@ import pytest
 
 from arcadia.atomic import held_alone
 from arcadia.errors import UserError
-from arcadia.storage import MANIFEST, Storage
+from arcadia.storage import MANIFEST, Storage, folder_and_name
 from arcadia.stores import LocalStorage, ObjectStorage
 
 TREE = {"weights.bin": b"\x00\x01" * 5000, "module/state.json": b"{}", "empty": b""}
@@ -66,6 +66,24 @@ def test_files_are_copied_up_and_down(storage: Storage, tmp_path: Path):
     storage.upload(tmp_path / "up", "big.bin")
     storage.download("big.bin", tmp_path / "new" / "down")
     assert (tmp_path / "new" / "down").read_bytes() == data
+
+
+def test_a_large_file_is_there_whole_or_not_at_all(storage: Storage):
+    with storage.writing("a/big.bin") as path:
+        path.write_bytes(b"0123456789")
+        assert not storage.exists("a/big.bin")
+    with pytest.raises(KeyError), storage.writing("a/big.bin") as path:
+        path.write_bytes(b"other")
+        raise KeyError
+    assert storage.list() == ["a/big.bin"]
+    with storage.open_file("a/big.bin") as file:
+        assert file.size() == 10
+        file.seek(6)
+        assert file.read(3) == b"678"
+        file.seek(0)
+        assert file.read(1) == b"0"
+    with pytest.raises(UserError, match="cannot read"):
+        storage.open_file("a/none.bin")
 
 
 def test_a_missing_file_is_named(storage: Storage):
@@ -198,7 +216,14 @@ def test_a_killed_publisher_leaves_the_trees_before_it(
         )
     assert storage.trees("t") == ["t/a"]
     assert contents(storage.fetch_tree("t/a")) == TREE
-    assert len(list((tmp_path / "run" / "t").iterdir())) == 3
+    killed_in(
+        "import os, signal\n"
+        "from arcadia.storage import Storage\n"
+        f"with Storage.at({str(tmp_path / 'run')!r}).writing('t/file') as path:\n"
+        "    path.write_bytes(b'half')\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    assert len(list((tmp_path / "run" / "t").iterdir())) == 4
     storage.delete_unfinished("t")
     assert os.listdir(tmp_path / "run" / "t") == ["a"]
 
@@ -343,3 +368,26 @@ def test_a_folder_is_held_by_one_process_until_it_dies(tmp_path: Path):
         other.wait()
     with held_alone(tmp_path):
         pass
+
+
+def test_a_stamp_tells_that_a_file_was_changed(storage: Storage):
+    assert storage.stamp("a/b") is None and storage.stamps() == {}
+    storage.write_bytes("a/b", b"one")
+    first = storage.stamp("a/b")
+    assert first is not None and first.size_bytes == 3
+    assert storage.stamps() == {"a/b": first} and storage.stamp("a") is None
+    storage.write_bytes("a/b", b"four")
+    assert storage.stamp("a/b") != first
+
+
+@pytest.mark.parametrize(
+    ("target", "folder", "name"),
+    [
+        ("/a/b.jpg", "/a", "b.jpg"),
+        ("/b.jpg", "/", "b.jpg"),
+        ("s3://bucket/a/b.jpg?region=x", "s3://bucket/a?region=x", "b.jpg"),
+        ("file:///a/b.jpg", "file:///a", "b.jpg"),
+    ],
+)
+def test_an_address_is_one_of_a_folder_and_a_name(target: str, folder: str, name: str):
+    assert folder_and_name(target) == (folder, name)

@@ -19,7 +19,14 @@ from torch import Tensor
 
 from arcadia import weights
 from arcadia.errors import UserError
-from arcadia.weights import PUBLISHED, Published, cache_folder, find_weights, read_weights
+from arcadia.weights import (
+    PUBLISHED,
+    Published,
+    cache_folder,
+    find_weights,
+    read_metadata,
+    read_weights,
+)
 
 SHAPES = {"features.0.weight": (2, 3), "features.0.bias": (2,)}
 
@@ -315,3 +322,16 @@ def test_a_damaged_file_is_refused(home: Path, tensors: dict[str, Tensor]):
     for other in (home, home / "none.safetensors"):
         with pytest.raises(UserError, match=r"is a folder|no such file"):
             read_weights(other, SHAPES)
+
+
+def test_what_a_file_says_of_itself_is_read_without_its_tensors(tmp_path: Path):
+    path = tmp_path / "weights.safetensors"
+    save_file({"a": torch.zeros(2)}, path, metadata={"format": "mine"})
+    assert read_metadata(path) == {"format": "mine"}
+    save_file({"a": torch.zeros(2)}, path)
+    assert read_metadata(path) == {}
+    path.write_bytes(b"nothing of the kind")
+    with pytest.raises(UserError, match="cannot be read as safetensors"):
+        read_metadata(path)
+    with pytest.raises(UserError, match=r"no such file; did you mean \"weights.safetensors\""):
+        read_metadata(tmp_path / "weight.safetensors")

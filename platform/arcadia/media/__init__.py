@@ -9,9 +9,10 @@ from arcadia.media.draw import (
     line_panel,
 )
 from arcadia.media.frames import Frame, Sink, Source, VideoInfo
-from arcadia.media.images import png_bytes, read_image, write_image
+from arcadia.media.images import image_bytes, png_bytes, read_image, read_layers, write_image
 from arcadia.media.opening import check_sink, is_pictures, open_sink, open_source
 from arcadia.media.sequences import PictureSource, PictureWriter
+from arcadia.media.sizes import resized, scaled_size, side_by_side
 from arcadia.media.video import VideoSource, probe, read_video
 from arcadia.media.writer import Preset, VideoWriter
 
@@ -31,6 +32,7 @@ __all__ = [
     "draw_label",
     "draw_mask",
     "draw_text",
+    "image_bytes",
     "is_pictures",
     "line_panel",
     "open_sink",
@@ -38,6 +40,10 @@ __all__ = [
     "png_bytes",
     "probe",
     "read_image",
+    "read_layers",
     "read_video",
+    "resized",
+    "scaled_size",
+    "side_by_side",
     "write_image",
 ]

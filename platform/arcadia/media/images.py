@@ -29,13 +29,40 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
         UserError: no such file, or not a picture that can be read to its end.
     """
     with _opened(path) as file:
+        return to_rgb(ImageOps.exif_transpose(file))
+
+
+def read_layers(data: bytes, name: str) -> tuple[np.ndarray, np.ndarray | None]:
+    """A picture file in memory as it is meant to be seen, with its transparency apart.
+
+    Args:
+        data: the file.
+        name: what errors call it.
+
+    Returns:
+        uint8 (H, W, 3), RGB; and uint8 (H, W), 0 where nothing is seen, or None where everything
+        is.
+
+    Raises:
+        UserError: not a picture that can be read to its end.
+    """
+    with _opened(name, io.BytesIO(data)) as file:
         image = ImageOps.exif_transpose(file)
-        if image.mode.startswith("I"):  # 16 bits a pixel, which Pillow would clip at 255
-            image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-        if image.has_transparency_data:
-            image = image.convert("RGBA")
-            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-        return np.array(image.convert("RGB"))
+        if not image.has_transparency_data:
+            return to_rgb(image), None
+        layers = np.array(image.convert("RGBA"))
+        alpha = layers[:, :, 3]
+        return np.ascontiguousarray(layers[:, :, :3]), None if alpha.min() == 255 else alpha
+
+
+def to_rgb(image: Image.Image) -> np.ndarray:
+    """Pillow's picture as uint8 (H, W, 3) RGB: transparency laid on white, 8 bits of 16."""
+    if image.mode.startswith("I"):  # 16 bits a pixel, which Pillow would clip at 255
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return np.array(image.convert("RGB"))
 
 
 def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
@@ -46,9 +73,10 @@ def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
 
 
 @contextlib.contextmanager
-def _opened(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
+def _opened(path: str | os.PathLike[str], data: io.BytesIO | None = None) -> Iterator[Image.Image]:
+    """A file by its path, or one in memory that errors call so."""
     try:
-        with Image.open(path) as file:
+        with Image.open(path if data is None else data) as file:
             yield file
     except UnidentifiedImageError as error:
         raise UserError(f"{path}: is not a picture that can be read; give a PNG or JPEG") from error
@@ -97,6 +125,21 @@ def picture_format(path: str | os.PathLike[str]) -> str:
     return format
 
 
+def image_bytes(image_hwc: np.ndarray, suffix: str) -> bytes:
+    """A picture as a file in the format of a suffix: as `write_image` does, PNG packed quickly.
+
+    Args:
+        image_hwc: uint8 (H, W, 3) RGB, (H, W, 4) with its transparency, which JPEG cannot hold, or
+            (H, W) grey.
+        suffix: such as ".png".
+    """
+    data, suffix = io.BytesIO(), suffix.lower()
+    format = picture_format(f"picture{suffix}")
+    options = {"compress_level": 1} if suffix == ".png" else _QUALITY.get(suffix, {})
+    _picture(image_hwc).save(data, format, **options)
+    return data.getvalue()
+
+
 def png_bytes(image_hwc: np.ndarray) -> bytes:
     """A uint8 picture, (H, W, 3) RGB or (H, W) grey, as a PNG file."""
     data = io.BytesIO()
@@ -105,7 +148,9 @@ def png_bytes(image_hwc: np.ndarray) -> bytes:
 
 
 def _picture(image_hwc: np.ndarray) -> Image.Image:
-    is_picture = image_hwc.ndim == 2 or (image_hwc.ndim == 3 and image_hwc.shape[2] == 3)
+    is_picture = image_hwc.ndim == 2 or (image_hwc.ndim == 3 and image_hwc.shape[2] in (3, 4))
     if image_hwc.dtype != np.uint8 or not is_picture:
-        raise ValueError(f"want uint8 (H, W, 3) or (H, W), got {image_hwc.dtype} {image_hwc.shape}")
+        raise ValueError(
+            f"want uint8 (H, W, 3 or 4) or (H, W), got {image_hwc.dtype} {image_hwc.shape}"
+        )
     return Image.fromarray(image_hwc)

@@ -19,6 +19,9 @@ from arcadia.errors import UserError
 from arcadia.media.frames import Frame, VideoInfo
 from arcadia.media.reading import Reading, opened
 
+SUFFIXES = {".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv"}
+"""Of the files in a folder that are taken for videos."""
+
 # ITU-T H.273: the code for "not said".
 _UNSPECIFIED = 2
 # Frames of H.264 and HEVC may be stored this far from where they are shown.

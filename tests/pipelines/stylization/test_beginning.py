@@ -4,9 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from arcadia.media import open_source, read_image
+from arcadia.media import open_source, read_image, resized, scaled_size
 from pipelines.stylization.config import StyleOptions
-from pipelines.stylization.shot_frames import painted_size, resized
 from pipelines.stylization.stylizer import Stylizer
 
 
@@ -14,7 +13,7 @@ from pipelines.stylization.stylizer import Stylizer
 def test_a_frame_is_found_from_noise(test_data: Path, number: int):
     source = open_source(test_data / "videos" / "bikes.mp4")
     image = next(iter(source.frames(number, number + 1))).image
-    content = resized(image, painted_size(*image.shape[:2], 96))
+    content = resized(image, scaled_size(*image.shape[:2], 96))
     stylizer = Stylizer(StyleOptions(), read_image(test_data / "styles" / "starry_night.jpg"))
     began, ended = (
         stylizer.paint(number, content, start=None, iterations=count).losses["total"]

@@ -5,7 +5,6 @@ import os
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import av
 import numpy as np
@@ -15,30 +14,16 @@ from arcadia.cli import main
 from arcadia.media import PictureSource, probe, write_image
 from arcadia.runs import RunFolder
 from pipelines.stylization.plan import read_style
+from tests.pipelines.commands import Done, call_with
 
 pytestmark = pytest.mark.usefixtures("ray_session")
-
-
-class Done(NamedTuple):
-    code: int
-    out: str
-    error: str
-
-    @property
-    def result(self) -> dict[str, Any]:
-        return json.loads(self.out.splitlines()[-1], parse_constant=pytest.fail)
 
 
 @pytest.fixture
 def call(capsys, small_words: list[str]) -> Callable[..., Done]:
     """Runs the command with the small options and `--json`."""
 
-    def run(*words: object) -> Done:
-        capsys.readouterr()
-        code = main(["stylize", *map(str, words), *small_words, "--json"])
-        return Done(code, *capsys.readouterr())
-
-    return run
+    return lambda *words: call_with(capsys, "stylize", *words, *small_words)
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from arcadia.errors import UserError
-from arcadia.media import VideoSource, open_source
-from pipelines.stylization.shot_frames import ShotFrames, painted_size, resized
+from arcadia.media import VideoSource, open_source, resized, scaled_size
+from pipelines.stylization.shot_frames import ShotFrames
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +89,7 @@ def test_a_file_that_became_shorter_is_named(film: Path, tmp_path: Path, make_fi
     ],
 )
 def test_the_longest_side_is_given_and_the_shape_kept(height, width, longest, expected):
-    assert painted_size(height, width, longest) == expected
+    assert scaled_size(height, width, longest) == expected
 
 
 def test_making_smaller_averages_and_the_same_size_stays():

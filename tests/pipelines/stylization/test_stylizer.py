@@ -1,9 +1,8 @@
 import numpy as np
 import pytest
-import torch
 
 from pipelines.flow import Motion
-from pipelines.stylization.stylizer import Neighbour, Stylizer, precision_of
+from pipelines.stylization.stylizer import Neighbour, Stylizer
 
 
 def still(height: int = 32, width: int = 48) -> Motion:
@@ -107,11 +106,6 @@ def test_the_style_is_scaled_with_the_frame(small, frames, style_hwc):
         for scale in (0.5, 1.0, 3.0)
     ]
     assert len(set(losses)) == 3
-
-
-def test_precision_is_the_devices(small):
-    assert precision_of(small(), torch.device("cpu")) == torch.float32
-    assert precision_of(small(precision="float16"), torch.device("cpu")) == torch.float16
 
 
 def test_a_search_that_diverges_goes_on_from_the_best_picture(

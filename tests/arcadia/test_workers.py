@@ -1,7 +1,7 @@
 import pytest
 
 from arcadia.errors import UserError
-from pipelines.stylization.workers import workers_for
+from arcadia.workers import workers_for
 
 
 def _of(resources, num_parts, **asked) -> tuple[int, int, float]:

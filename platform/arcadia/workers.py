@@ -1,16 +1,20 @@
-"""What paints, side by side."""
+"""Workers of a job, side by side."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from arcadia.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True, kw_only=True)
 class Workers:
-    """What paints."""
+    """How many, and what each has."""
 
     number: int
     num_cpus: int
@@ -74,3 +78,10 @@ def workers_for(
         num_gpus=of_each,
         num_neighbours=share if of_each else min(chosen, max(at_once // own, 1)),
     )
+
+
+def device_of(num_gpus: float) -> torch.device:
+    """Where a worker with so many GPUs computes: Ray shows GPUs also to those that have none."""
+    import torch
+
+    return torch.device("cuda" if num_gpus and torch.cuda.is_available() else "cpu")

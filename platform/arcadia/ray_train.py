@@ -1,0 +1,104 @@
+"""Workers of Ray Train, from a driver that keeps its own account of what they do.
+
+Ray Train starts them, gives them a process group and starts them again when one dies. Checkpoints,
+figures and the request to stop are the run's own affair: its folder, its board.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+# Workers would be told that their machine is about to be taken away, and have no use for it. Read
+# when Ray Train's controller starts, which gets it from here.
+os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
+
+import ray.train
+from ray.train.torch import TorchTrainer
+
+from arcadia.cluster import started_here
+from arcadia.errors import UserError
+from arcadia.storage import Storage
+from arcadia.workers import Workers
+
+FAILURES_KEY = "failures"
+"""What the board calls how often workers died: a `number`."""
+_NOTES = "ray_train"  # folder that Ray Train keeps its own notes in, while it goes
+
+
+def fit(
+    train_worker: Callable[[dict[str, Any]], None],
+    settings: Mapping[str, Any],
+    workers: Workers,
+    *,
+    storage: Storage,
+    board: Any,
+    max_failures: int,
+) -> None:
+    """Lets workers train together; returns when all have.
+
+    Args:
+        train_worker: what each does, with `settings`; it goes on from the run's last checkpoint.
+        settings: plain values and handles.
+        workers: how many, and what each has.
+        storage: the run's folder.
+        board: the handle of a `Board`, which is told how often workers died.
+        max_failures: how often they are started again.
+
+    Raises:
+        Exception: what ended the first worker that says so, instead of all their tracebacks.
+    """
+    try:
+        _Trainer(
+            train_worker,
+            train_loop_config=dict(settings),
+            scaling_config=ray.train.ScalingConfig(
+                num_workers=workers.number,
+                use_gpu=workers.num_gpus > 0,
+                resources_per_worker={"CPU": workers.num_cpus}
+                | ({"GPU": workers.num_gpus} if workers.num_gpus else {}),
+            ),
+            run_config=ray.train.RunConfig(
+                name=_NOTES,
+                storage_path=storage.uri.rstrip("/"),
+                failure_config=ray.train.FailureConfig(max_failures=max_failures),
+                callbacks=[_Failures(board)],
+                logging_config=ray.train.LoggingConfig(log_level="CRITICAL"),
+            ),
+        ).fit()
+    except Exception as error:
+        raise _cause(error) from error
+    finally:
+        with contextlib.suppress(UserError):
+            storage.delete_tree(_NOTES)
+
+
+class _Trainer(TorchTrainer):
+    """Without the actor that cleans up after a driver that was killed, where Ray itself ends with
+    this process: it asks the dashboard, which is not started then, and complains every second."""
+
+    def _create_default_callbacks(self) -> list[Any]:
+        callbacks = super()._create_default_callbacks()
+        if not started_here():
+            return callbacks
+        return [c for c in callbacks if type(c).__name__ != "PlacementGroupCleanerCallback"]
+
+
+class _Failures(ray.train.UserCallback):
+    """Counts how often the workers died; in Ray Train's controller."""
+
+    def __init__(self, board: Any):
+        self._board = board
+        self._number = 0
+
+    def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
+        self._number += 1
+        self._board.tell.remote(FAILURES_KEY, {"number": self._number})
+
+
+def _cause(error: BaseException) -> BaseException:
+    inner = [e for e in getattr(error, "worker_failures", {}).values() if isinstance(e, Exception)]
+    said = next((e for e in inner if isinstance(e, UserError)), None) or (inner or [error])[0]
+    return getattr(said, "cause", None) or said
