@@ -34,6 +34,9 @@ class Command(NamedTuple):
 COMMANDS: dict[str, Command] = {
     "train dqn": Command("algorithms.dqn.job:train", "train DQN on Atari or a Gymnasium env"),
     "train hdqn": Command("algorithms.hdqn.job:train", "train hierarchical DQN"),
+    "places prepare": Command(
+        "pipelines.places.job:prepare", "turn pictures into a data set to train on"
+    ),
     "stylize": Command("pipelines.stylization.job:stylize", "paint videos in a picture's style"),
     "evaluate": Command("arcadia.commands:evaluate", "play a run's policy, or judge its colours"),
     "watch": Command("arcadia.commands:watch", "film a run's policy at play"),
