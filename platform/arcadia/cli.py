@@ -34,6 +34,7 @@ class Command(NamedTuple):
 COMMANDS: dict[str, Command] = {
     "train dqn": Command("algorithms.dqn.job:train", "train DQN on Atari or a Gymnasium env"),
     "train hdqn": Command("algorithms.hdqn.job:train", "train hierarchical DQN"),
+    "train colorizer": Command("pipelines.colorization.job:train", "train a network that colours"),
     "places prepare": Command(
         "pipelines.places.job:prepare", "turn pictures into a data set to train on"
     ),

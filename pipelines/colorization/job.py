@@ -1,0 +1,179 @@
+"""`arcadia train colorizer`: learns to colour pictures."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+
+from arcadia.errors import UserError
+from arcadia.options import CommonOptions, command_words, parse, peek
+from arcadia.runs import RunFolder
+from arcadia.storage import Storage
+from pipelines.colorization.evaluate import EvaluateColorizerOptions as EvaluateOptions
+from pipelines.colorization.options import ColorizerOptions, options_from
+
+if TYPE_CHECKING:
+    from arcadia.commands import ExportOptions, WatchOptions
+    from arcadia.report import Report
+
+KIND = "colorizer"
+
+# What may differ when a run goes on: how long it goes, and what is looked at on the way.
+_MAY_CHANGE = ("steps", "validation_images", "validation_period", "checkpoint_period")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions(CommonOptions):
+    """Trains a network that colours pictures (Iizuka et al. 2016) on pictures that `arcadia places
+    prepare` has made ready."""
+
+    data: str | None = None
+    """Folder or address of the prepared pictures; required."""
+    validation: str | None = None
+    """Other prepared pictures to judge by; by default a part of the same is kept aside."""
+    weights: str | None = None
+    """File of a network to begin with, a colorizer.safetensors of the same --width and so on; where
+    its classes are others, the classifier is a new one. By default all is new."""
+    resume: str | None = None
+    """Run to go on with; its options stay, other ones are refused."""
+    minutes: float | None = None
+    """Stop after so many minutes of this call, whatever steps says."""
+    num_workers: int | None = None
+    """Processes that train together, each on its share of a batch; by default one for each GPU of
+    the cluster, without GPUs one."""
+    num_gpus_per_worker: int | None = None
+    """1, or 0 to train on CPUs; by default 1 where there are any."""
+    num_cpus_per_worker: int | None = None
+    """CPUs of each, which are its threads without a GPU; by default they are shared out evenly."""
+    max_failures: int = 3
+    """How often workers that died come back from the last checkpoint."""
+    options: Annotated[ColorizerOptions, tyro.conf.arg(name="")] = field(
+        default_factory=ColorizerOptions
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, low, high in (
+            ("minutes", 1e-3, math.inf),
+            ("num_workers", 1, 1e5),
+            ("num_gpus_per_worker", 0, 1),
+            ("num_cpus_per_worker", 1, 1e4),
+            ("max_failures", 0, 1e6),
+        ):
+            value = getattr(self, name)
+            if value is not None and not low <= value <= high:
+                bounds = f"at least {low:g}" if high == math.inf else f"from {low:g} to {high:g}"
+                raise UserError(f"{name} {value}: must be {bounds}")
+
+
+def train(argv: list[str], prog: str) -> dict[str, Any]:
+    """`arcadia train colorizer`.
+
+    Returns:
+        `run`, `steps`, `epochs`, `images_per_s`, `seconds` (of training, all attempts), the last
+        validation's figures as `validation`, `best` (least ab-MSE), `status` and `report`.
+    """
+    from pipelines.colorization.run import ColorizerRun
+
+    resume = peek(argv, "--resume")
+    if resume is not None:
+        run = RunFolder.open(resume)
+        command = _resumed(argv, prog, run)
+        return ColorizerRun(run, command).carry_out()
+    command = parse(TrainOptions, argv, prog)
+    if command.data is None:
+        raise UserError("data: give --data with pictures that arcadia places prepare made ready")
+    if command.run_dir is not None:
+        RunFolder.check_free(command.run_dir)
+    seed = command.seed if command.seed is not None else random.SystemRandom().randrange(2**31)
+    return ColorizerRun(None, command, seed, command_words(prog, argv)).carry_out()
+
+
+def evaluate(runs: Sequence[RunFolder], command: EvaluateOptions) -> dict[str, Any]:
+    """`arcadia evaluate RUN [RUN ...] --data DATA`."""
+    from pipelines.colorization.evaluate import evaluate
+
+    return evaluate(runs, command)
+
+
+def watch(run: RunFolder, command: WatchOptions) -> dict[str, Any]:
+    """`arcadia watch RUN`: there is no policy to film."""
+    raise UserError(
+        f"{run.storage.shown()}: a colorizer does not play; arcadia report shows its pictures, "
+        "arcadia colorize colours others"
+    )
+
+
+def export(run: RunFolder, command: ExportOptions) -> dict[str, Any]:
+    """`arcadia export RUN`: its checkpoints are files for others already."""
+    raise UserError(
+        f"{run.storage.shown()}: the network lies in its checkpoints as colorizer.safetensors"
+    )
+
+
+def report(run: RunFolder) -> Report:
+    """`arcadia report RUN`."""
+    from pipelines.colorization.pages import page
+
+    return page(run)
+
+
+def config_of(command: TrainOptions, data_hash: str) -> dict[str, Any]:
+    """What decides the result; the hash is of the pictures that are trained on."""
+    return {
+        "data": _address(command.data),
+        "data_hash": data_hash,
+        "validation": _address(command.validation),
+        "weights": _address(command.weights),
+        "options": dataclasses.asdict(command.options),
+    }
+
+
+def _address(data: str | None) -> str | None:
+    """Absolute: workers, and whoever goes on, may stand in another folder."""
+    return None if data is None else Storage.at(data).uri
+
+
+def _resumed(argv: list[str], prog: str, run: RunFolder) -> TrainOptions:
+    """The words of `--resume RUN`, which may not contradict it."""
+    if run.kind != KIND:
+        raise UserError(f"{run.storage.shown()}: a run of the kind {run.kind!r}, no colorizer's")
+    config = run.config
+    default = TrainOptions(
+        resume=run.uri,
+        data=config["data"],
+        validation=config["validation"],
+        weights=config["weights"],
+        options=options_from(config["options"]),
+    )
+    command = parse(TrainOptions, argv, prog, default)
+    places = ("data", "validation", "weights")
+    for name in (*places, "run_dir", "seed"):
+        was, now = getattr(default, name), getattr(command, name)
+        is_same = was == now or (name == "seed" and now == run.seed)
+        if not is_same and not (name in places and was == _address(now)):
+            raise UserError(
+                f"{name} {now}: the run {run.storage.shown()} was made with another; leave it out "
+                "with --resume, or start a new run"
+            )
+    _refuse_contradictions(
+        dataclasses.asdict(default.options), dataclasses.asdict(command.options), run
+    )
+    return command
+
+
+def _refuse_contradictions(was: Mapping[str, Any], now: Mapping[str, Any], run: RunFolder) -> None:
+    for name, value in now.items():
+        if isinstance(value, Mapping):
+            _refuse_contradictions(was[name], value, run)
+        elif value != was[name] and name not in _MAY_CHANGE:
+            raise UserError(
+                f"{name} {value!r}: the run {run.storage.shown()} was made with {was[name]!r}; "
+                "leave the option out, or start a new run"
+            )

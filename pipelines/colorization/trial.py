@@ -1,0 +1,52 @@
+"""One trial of a sweep: a training in a process of Tune's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipelines.colorization.options import ColorizerOptions
+
+
+def sweep_trial(data: str, options: ColorizerOptions, *, seed: int = 0) -> None:
+    """Trains a colorizer and reports every validation to Tune: "step", and its figures.
+
+    Args:
+        data: folder or address of prepared pictures; a part is kept aside.
+        options: how it is trained. All its workers are this process, on its GPU if it has one.
+        seed: of weights and order.
+    """
+    import cv2
+    import torch
+    from ray import tune
+
+    from arcadia.runs import RunFolder
+    from pipelines.colorization.data import shares
+    from pipelines.colorization.job import KIND, TrainOptions, config_of
+    from pipelines.colorization.learner import Learner
+    from pipelines.colorization.order import num_streams_for
+    from pipelines.colorization.train import Crew, Training
+    from pipelines.places import PreparedData
+
+    cv2.setNumThreads(1)
+    prepared = PreparedData.open(data)
+    training, validation = shares(prepared, None, options.validation_fraction, seed)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    folder = tune.get_context().get_trial_dir()
+    assert folder is not None
+    run = RunFolder.create(
+        Path(folder, "colorizer"),
+        kind=KIND,
+        config=config_of(TrainOptions(data=data, options=options), prepared.hash),
+        seed=seed,
+    )
+    Training(
+        run,
+        training,
+        validation,
+        options,
+        Learner(len(prepared.classes), options, device=device, seed=seed),
+        crew=Crew(),
+        seed=seed,
+        num_streams=num_streams_for(options.batch_size, 1),
+        on_validation=lambda step, figures: tune.report({"step": step, **figures}),
+    ).carry_on()

@@ -1,0 +1,45 @@
+"""The sweep of the repository, shrunken, and what it needs."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from arcadia.cli import main
+
+SHRUNKEN = """
+import dataclasses
+import tune_configs.colorizer as whole
+
+def trial(parameters):
+    whole._STEPS = 40
+    whole.trial(parameters | {"image_size": 32, "width": parameters["width"] / 5})
+
+def sweep():
+    whole._STEPS = 40
+    space, tune_config = whole.sweep()
+    tune_config.num_samples = 2
+    return dataclasses.replace(space, trainable=trial), tune_config
+"""
+
+
+@pytest.mark.slow
+def test_the_sweep_runs_shrunken(ready: Path, tmp_path: Path, monkeypatch, capsys):
+    monkeypatch.setenv("ARCADIA_PLACES", str(ready))
+    file = tmp_path / "sweep.py"
+    file.write_text(SHRUNKEN)
+    code = main(["tune", str(file), "--run-dir", f"{tmp_path}/sweep", "--seed", "1", "--json"])
+    out, error = capsys.readouterr()
+    assert code == 0, error
+    result = json.loads(out.splitlines()[-1], parse_constant=pytest.fail)
+    assert (result["trials"], result["failed"]) == (2, 0)
+    best = result["best"]
+    assert best["metric"] == "ab_mse" and best["value"] > 0
+    assert {"alpha", "width", "optimizer"} <= set(best["parameters"])
+    assert len(list((tmp_path / "sweep").glob("*/colorizer/run.json"))) == 2
+
+
+def test_the_sweep_names_what_it_needs(monkeypatch, capsys):
+    monkeypatch.delenv("ARCADIA_PLACES", raising=False)
+    assert main(["tune", "tune_configs/colorizer.py"]) == 2
+    assert "set ARCADIA_PLACES to the folder" in capsys.readouterr().err

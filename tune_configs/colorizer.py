@@ -1,0 +1,53 @@
+"""Weight of the classes, width and optimiser of the colorizer.
+
+ARCADIA_PLACES=places/ arcadia tune tune_configs/colorizer.py
+"""
+
+import os
+from typing import Any
+
+from ray import tune
+from ray.tune.schedulers import ASHAScheduler
+
+from arcadia.errors import UserError
+from arcadia.tuning import Space
+from pipelines.colorization import ColorizerOptions, NetworkOptions, sweep_trial
+
+METRIC = "ab_mse"
+_STEPS = 20_000
+
+
+def trial(parameters: dict[str, Any]) -> None:
+    """Trains one; its validations are what Tune sees."""
+    network = NetworkOptions(width=parameters["width"], image_size=parameters["image_size"])
+    options = ColorizerOptions(
+        network=network,
+        alpha=parameters["alpha"],
+        optimizer=parameters["optimizer"],
+        batch_size=64,
+        steps=_STEPS,
+        validation_period=_STEPS // 40,
+    )
+    sweep_trial(parameters["data"], options, seed=parameters["seed"])
+
+
+def sweep() -> tuple[Space, tune.TuneConfig]:
+    """Twelve trials; ASHA ends those that lag behind."""
+    if "ARCADIA_PLACES" not in os.environ:
+        raise UserError("set ARCADIA_PLACES to the folder that arcadia places prepare made")
+    space = Space(
+        trainable=trial,
+        parameters={
+            "alpha": tune.loguniform(1e-4, 1e-1),
+            "width": tune.choice([0.25, 0.5]),
+            "optimizer": tune.choice(["adadelta", "adam"]),
+            "image_size": 224,
+            "data": os.path.abspath(os.environ["ARCADIA_PLACES"]),
+            "seed": 0,
+        },
+        resources={"cpu": 1},
+    )
+    scheduler = ASHAScheduler(time_attr="step", grace_period=_STEPS // 8, max_t=_STEPS)
+    return space, tune.TuneConfig(
+        metric=METRIC, mode="min", num_samples=12, max_concurrent_trials=2, scheduler=scheduler
+    )
