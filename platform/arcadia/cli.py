@@ -38,6 +38,7 @@ COMMANDS: dict[str, Command] = {
     "places prepare": Command(
         "pipelines.places.job:prepare", "turn pictures into a data set to train on"
     ),
+    "colorize": Command("pipelines.colorization.coloring.job:colorize", "colour photos and films"),
     "stylize": Command("pipelines.stylization.job:stylize", "paint videos in a picture's style"),
     "evaluate": Command("arcadia.commands:evaluate", "play a run's policy, or judge its colours"),
     "watch": Command("arcadia.commands:watch", "film a run's policy at play"),

@@ -16,6 +16,7 @@ JOBS = {
     "hdqn-chain": "algorithms.hdqn.chain",
     "stylize": "pipelines.stylization.job",
     "colorizer": "pipelines.colorization.job",
+    "colorize": "pipelines.colorization.coloring.job",
 }
 """By a run's kind: the module with `evaluate(runs, options)`, `watch(run, options)`,
 `export(run, options)`, `report(run)`; of one seed's run, `options(run)`; and, where evaluation has
