@@ -7,7 +7,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3; do \
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: demo test test-all lint format bench-dqn bench-replay bench-scaling bench-stylization clean venv
+.PHONY: demo test test-all lint format bench-dqn bench-replay bench-scaling bench-stylization bench-colorization clean venv
 
 demo: $(INSTALLED)
 	$(BIN)/arcadia demo $(ARGS)
@@ -37,6 +37,11 @@ bench-scaling: $(INSTALLED)
 bench-stylization: $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	$(BIN)/python -m benchmarks.stylization_speed $(ARGS)
+
+bench-colorization: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	$(BIN)/python -m benchmarks.colorization_speed $(ARGS)
+	$(BIN)/python -m benchmarks.places_speed $(ARGS)
 
 bench-replay: $(INSTALLED)
 	$(BIN)/python -m benchmarks.replay $(ARGS)

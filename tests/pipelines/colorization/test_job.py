@@ -136,6 +136,7 @@ def test_evaluation_names_what_is_missing(trained: Path, ready: Path, tmp_path: 
     assert done.code == 2 and "has no checkpoint yet; train for longer" in done.error
 
 
+@pytest.mark.slow
 def test_without_labels_only_colours_are_learnt(prepare, tmp_path: Path, call):
     ready = prepare(40, names=())
     words = ["--data", ready, "--run-dir", tmp_path / "run", "--steps", 3, "--seed", 1]
@@ -145,6 +146,7 @@ def test_without_labels_only_colours_are_learnt(prepare, tmp_path: Path, call):
     assert "top1" not in done.result["validation"]
 
 
+@pytest.mark.slow
 def test_one_class_is_told_and_trained_on(prepare, tmp_path: Path, call):
     ready = prepare(40, names=("warm",))
     words = ["--data", ready, "--run-dir", tmp_path / "run", "--steps", 2, "--seed", 1]
@@ -158,6 +160,7 @@ def weights_of(run: Path) -> Path:
     return RunFolder.open(str(run)).find_checkpoint()[0] / COLORIZER
 
 
+@pytest.mark.slow
 def test_a_network_is_what_another_run_begins_with(trained: Path, ready, prepare, tmp_path, call):
     words = ["--data", ready, "--run-dir", tmp_path / "run", "--steps", 1, "--seed", 5]
     words += ["--weights", weights_of(trained), "--freeze-batch-norm", "--learning-rate", 1e-9]
@@ -179,6 +182,7 @@ def test_a_network_is_what_another_run_begins_with(trained: Path, ready, prepare
     assert wrong.code == 2 and "a network of width 0.05, and 0.1 is wanted" in wrong.error
 
 
+@pytest.mark.slow
 def test_pictures_that_were_prepared_again_are_refused(prepare, tmp_path: Path, call):
     ready = prepare(24)
     words = ["--data", ready, "--run-dir", tmp_path / "run", "--steps", 1, "--seed", 1]
