@@ -34,6 +34,7 @@ from arcadia import cluster
 cluster.state_environment()
 os.environ["OMP_NUM_THREADS"] = "1"
 
+import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -204,7 +205,7 @@ def _color(source: Path, network: Colorizer, num_cpus: int) -> float:
             seen = int(sum(sum(told.values()) for told in job.latest().values()))
             if not began and seen:
                 began, before = time.perf_counter(), seen
-            job.wait(0.02)
+            job.wait(0.2)
         seconds = time.perf_counter() - began
         job.wait()
         problems = [row["problems"] for row in job.rows if row["problems"] != "[]"]
@@ -245,7 +246,7 @@ def _rates(turns: Sequence[tuple[float, float]]) -> dict[str, Any]:
         "arcadia_images_per_s": statistics.median(own for own, _ in turns),
         "bare_images_per_s": statistics.median(other for _, other in turns),
         "ratio": statistics.median(own / other for own, other in turns),
-        "ratios": [round(own / other, 3) for own, other in turns],
+        "ratios": [round(float(own / other), 3) for own, other in turns],
     }
 
 
@@ -257,6 +258,15 @@ def _some(data: Path, number: int) -> tuple[np.ndarray, np.ndarray]:
     share, _ = shares(PreparedData.open(str(data)), None, 0, 0)
     batches = list(share.centred_batches(_CROP, number))
     return np.concatenate([i for i, _ in batches]), np.concatenate([n for _, n in batches])
+
+
+def _squared(data: bytes) -> bytes:
+    """The middle of a picture whose short side is 256, as JPEG."""
+    picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    assert picture is not None
+    top, left = (picture.shape[0] - 256) // 2, (picture.shape[1] - 256) // 2
+    square = picture[top : top + 256, left : left + 256]
+    return cv2.imencode(".jpg", square, [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes()
 
 
 def _prepared(files: Sequence[bytes], number: int, folder: Path) -> Path:
@@ -284,7 +294,7 @@ def main() -> None:
     where = machine() | {"torch": torch.__version__, "threads": threads}
     print(", ".join(f"{name} {value}" for name, value in where.items()), flush=True)
     cluster.connect()
-    files = photographs(Path(os.environ["ARCADIA_TEST_DATA"]), 256)
+    files = [_squared(f) for f in photographs(Path(os.environ["ARCADIA_TEST_DATA"]), 256)]
     found = {}
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         data = _prepared(files, 1024, Path(folder))

@@ -102,6 +102,7 @@ def test_a_folder_becomes_a_data_set(root: Path, tmp_path: Path, call):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ray_session")
 def test_a_stopped_job_goes_on_and_ends_with_the_same_data(make_tree, tmp_path: Path, call):
     root = make_tree({f"a/{i:03d}.png": encoded(colorful(900, 900, i), "PNG") for i in range(64)})
@@ -145,6 +146,7 @@ def test_too_many_rejects_end_the_job_and_a_larger_limit_goes_on(root: Path, tmp
     assert done.code == 0 and "4 are done: it goes on" in done.out
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ray_session")
 def test_a_source_that_is_bad_beyond_doubt_ends_early(make_tree, tmp_path: Path, call):
     good = encoded(colorful(1200, 1200), "PNG")

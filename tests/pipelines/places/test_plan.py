@@ -102,6 +102,7 @@ def test_a_plan_that_breaks_off_is_none(tree: Path, tmp_path: Path):
     assert not Plan.exists(storage)
 
 
+@pytest.mark.slow
 def test_memory_holds_little_more_than_the_order(tmp_path: Path):
     def peak(number: int) -> int:
         entries = (Entry(f"{'x' * 60}/{i:09d}.jpg", f"c{i % 9}") for i in range(number))

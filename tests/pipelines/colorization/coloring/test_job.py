@@ -148,6 +148,7 @@ def test_damaged_files_are_named_and_the_rest_is_done(tmp_path: Path, photo, wei
     assert done.code == 1 and done.result["colored"] == 0 and done.result["images"] == 2
 
 
+@pytest.mark.slow
 def test_another_picture_lends_its_style(tmp_path: Path, photo, weights, call):
     write_image(tmp_path / "a.png", photo)
     write_image(
@@ -163,6 +164,7 @@ def test_another_picture_lends_its_style(tmp_path: Path, photo, weights, call):
     assert np.abs(own.astype(int) - lent).max() > 5
 
 
+@pytest.mark.slow
 def test_results_of_addresses_go_to_addresses(tmp_path: Path, photo, make_film, weights, call):
     write_image(tmp_path / "in" / "a.png", photo)
     make_film(tmp_path / "in" / "film.mp4", 3)
