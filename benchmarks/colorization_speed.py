@@ -7,7 +7,7 @@
 - **loader**: images a second that are decoded, cropped and mirrored, for each core.
 - **inference**: images a second of the workers of `arcadia colorize`, from file to file, their
   start-up left out, against the bare network on pictures in memory, in turns.
-- **sizes**: seconds a picture by its size, as in the paper's table 3.
+- **sizes**: seconds a picture by its size, as in the paper's table.
 
 Pictures are the test data's photographs. `python -m benchmarks.places_speed` measures what makes
 them ready.
