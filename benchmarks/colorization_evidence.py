@@ -5,12 +5,15 @@ Works in one folder, and goes on where it was when it is started again:
 - **cifar**: trains the same small network in the three colour spaces, and without global features,
   on 8,500 images of CIFAR-10, and judges each by the other 1,500, which it has not seen, at the
   checkpoint that did best. Prints the tables.
+- **statistics**: what the mean of the weights is worth, with the weights' statistics of batch
+  normalisation and with its own.
 - **photographs**: trains on the test data's photographs, but for sixteen that are kept aside, once
   anew and once from the network that CIFAR-10 taught, and judges both by the sixteen.
 - **pictures**: colours the sixteen: beside the truth, each with the global features of others, and
   as if they were old.
 
     python -m benchmarks.colorization_evidence FOLDER cifar
+    python -m benchmarks.colorization_evidence FOLDER statistics
     python -m benchmarks.colorization_evidence FOLDER photographs
     python -m benchmarks.colorization_evidence FOLDER pictures
 """
@@ -169,6 +172,38 @@ def pictures(folder: Path, data: Path) -> None:
         print(folder / name)
 
 
+def statistics(folder: Path) -> list[dict[str, Any]]:
+    """Judges the last weights of `cifar-lab`, and their mean with either's statistics of batch
+    normalisation, by the centred 32 x 32 of the images kept aside."""
+    from pipelines.colorization.checkpoints import load_state
+    from pipelines.colorization.data import Share
+    from pipelines.colorization.learner import Learner
+    from pipelines.colorization.options import options_from
+    from pipelines.colorization.validation import judge
+    from pipelines.places import PreparedData
+
+    run = RunFolder.open(str(folder / "cifar-lab"))
+    options = options_from(run.config["options"])
+    data = PreparedData.open(str(folder / "cifar-val"))
+    share = Share(data=data, groups=tuple(data.row_groups()))
+    learner = Learner(len(data.classes), options)
+    load_state(run.find_checkpoint()[0], learner)
+    weights = {name: value.clone() for name, value in learner.network.state_dict().items()}
+    with learner.evaluating() as network:
+        mean = {name: value.clone() for name, value in network.state_dict().items()}
+        theirs = {n: weights[n] if ".running_" in n else value for n, value in mean.items()}
+        rows = []
+        for name, state in (
+            ("weights", weights),
+            ("their mean, with the weights' statistics", theirs),
+            ("their mean, with its own statistics", mean),
+        ):
+            network.load_state_dict(state)
+            batches = share.centred_batches(options.crop, data.num_images)
+            rows.append({"what": name} | judge(network, batches, learner.pictures).means())
+    return rows
+
+
 def judged(runs: Sequence[Path], data: Path) -> list[dict[str, Any]]:
     """What `arcadia evaluate` says of runs: grey, the mean colour, and each at its best."""
     words = ("evaluate", *runs, "--data", data, "--checkpoint", "best", "--json")
@@ -196,7 +231,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("folder", type=Path, help="that all of it is kept in")
-    parser.add_argument("what", choices=("cifar", "photographs", "pictures"))
+    parser.add_argument("what", choices=("cifar", "statistics", "photographs", "pictures"))
     parser.add_argument("--steps", type=int, help="of each run (default: 2640, photographs 480)")
     parser.add_argument("--only", nargs="*", choices=tuple(CIFAR_VARIANTS), help="of cifar's")
     options = parser.parse_args()
@@ -207,6 +242,8 @@ def main() -> None:
     if options.what == "cifar":
         variants = options.only or tuple(CIFAR_VARIANTS)
         print(table(cifar(folder, data, options.steps or 2640, variants)))
+    elif options.what == "statistics":
+        print(table(statistics(folder)))
     elif options.what == "photographs":
         print(table(photographs(folder, data, options.steps or 480)))
     else:
