@@ -100,7 +100,7 @@ def prepare(root: Path, part_images: int, num_cpus: int) -> float:
             if not began and len(latest) >= min(num_cpus, plan.num_parts):
                 began = time.perf_counter()
                 before = sum(int(record["read"]) for record in latest.values())
-            job.wait(0.05)
+            job.wait(0.05 if not began else 0.5)
         seconds = time.perf_counter() - began
         job.wait()
         errors = [row["error"] for row in job.rows if row["error"]]
@@ -187,8 +187,13 @@ def main() -> None:
     )
     parser.add_argument("--only", nargs="*", help="of: prepare memory")
     parser.add_argument("--rounds", type=int, default=5, help="turns (default: 5)")
-    parser.add_argument("--images", type=int, default=4000, help="of a turn (default: 4000)")
-    parser.add_argument("--part-images", type=int, default=1000, help="of a shard (default: 1000)")
+    parser.add_argument("--images", type=int, default=32_768, help="of a turn (default: 32768)")
+    parser.add_argument(
+        "--part-images", type=int, default=4096, help="of a shard (default: 4096, the command's)"
+    )
+    parser.add_argument(
+        "--memory-part-images", type=int, default=500, help="of a shard (default: 500)"
+    )
     parser.add_argument(
         "--memory-images", type=int, nargs=2, default=[1000, 10_000], help="(default: 1000 10000)"
     )
@@ -205,7 +210,9 @@ def main() -> None:
     measures: dict[str, Callable[[], dict[str, Any]]] = {
         "prepare_512": lambda: speed(large, *work),
         "prepare_256": lambda: speed(small, *work),
-        "memory": lambda: memory(large, options.memory_images, options.part_images, num_cpus),
+        "memory": lambda: memory(
+            large, options.memory_images, options.memory_part_images, num_cpus
+        ),
     }
     found = {}
     for name, measure in measures.items():

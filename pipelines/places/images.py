@@ -34,7 +34,9 @@ _REDUCED = (
     (2, cv2.IMREAD_REDUCED_COLOR_2),
 )
 _FRAMES = frozenset({0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF})
-_SAMPLED_SIDE = 64  # colour is judged on a grid of so many pixels a side; more say no more
+_SAMPLED_SIDE = (
+    32  # colour is judged on a grid of at least so many pixels a side, which says enough
+)
 
 
 class Prepared(NamedTuple):
