@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
 from arcadia.errors import UserError
-from arcadia.options import CommonOptions, command_words, parse, peek
+from arcadia.options import command_words, parse, peek
 from arcadia.runs import RunFolder
 from arcadia.storage import Storage
+from arcadia.training_options import (
+    TrainingOptions,
+    made_with_another,
+    refuse_changes,
+    refuse_move,
+)
 from pipelines.colorization.evaluate import EvaluateColorizerOptions as EvaluateOptions
 from pipelines.colorization.options import ColorizerOptions, options_from
 
@@ -29,7 +34,7 @@ _MAY_CHANGE = ("steps", "validation_images", "validation_period", "checkpoint_pe
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainOptions(CommonOptions):
+class TrainOptions(TrainingOptions):
     """Trains a network that colours pictures (Iizuka et al. 2016) on pictures that `arcadia places
     prepare` has made ready."""
 
@@ -40,36 +45,9 @@ class TrainOptions(CommonOptions):
     weights: str | None = None
     """File of a network to begin with, a colorizer.safetensors of the same --width and so on; where
     its classes are others, the classifier is a new one. By default all is new."""
-    resume: str | None = None
-    """Run to go on with; its options stay, other ones are refused."""
-    minutes: float | None = None
-    """Stop after so many minutes of this call, whatever steps says."""
-    num_workers: int | None = None
-    """Processes that train together, each on its share of a batch; by default one for each GPU of
-    the cluster, without GPUs one."""
-    num_gpus_per_worker: int | None = None
-    """1, or 0 to train on CPUs; by default 1 where there are any."""
-    num_cpus_per_worker: int | None = None
-    """CPUs of each, which are its threads without a GPU; by default they are shared out evenly."""
-    max_failures: int = 3
-    """How often workers that died come back from the last checkpoint."""
     options: Annotated[ColorizerOptions, tyro.conf.arg(name="")] = field(
         default_factory=ColorizerOptions
     )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for name, low, high in (
-            ("minutes", 1e-3, math.inf),
-            ("num_workers", 1, 1e5),
-            ("num_gpus_per_worker", 0, 1),
-            ("num_cpus_per_worker", 1, 1e4),
-            ("max_failures", 0, 1e6),
-        ):
-            value = getattr(self, name)
-            if value is not None and not low <= value <= high:
-                bounds = f"at least {low:g}" if high == math.inf else f"from {low:g} to {high:g}"
-                raise UserError(f"{name} {value}: must be {bounds}")
 
 
 def train(argv: list[str], prog: str) -> dict[str, Any]:
@@ -153,27 +131,10 @@ def _resumed(argv: list[str], prog: str, run: RunFolder) -> TrainOptions:
         options=options_from(config["options"]),
     )
     command = parse(TrainOptions, argv, prog, default)
-    places = ("data", "validation", "weights")
-    for name in (*places, "run_dir", "seed"):
+    refuse_move(run, default, command)
+    for name in ("data", "validation", "weights"):
         was, now = getattr(default, name), getattr(command, name)
-        is_same = was == now or (name == "seed" and now == run.seed)
-        if not is_same and not (name in places and was == _address(now)):
-            raise UserError(
-                f"{name} {now}: the run {run.storage.shown()} was made with another; leave it out "
-                "with --resume, or start a new run"
-            )
-    _refuse_contradictions(
-        dataclasses.asdict(default.options), dataclasses.asdict(command.options), run
-    )
+        if was not in (now, _address(now)):
+            raise made_with_another(name, now, run)
+    refuse_changes(default.options, command.options, run, may_change=_MAY_CHANGE)
     return command
-
-
-def _refuse_contradictions(was: Mapping[str, Any], now: Mapping[str, Any], run: RunFolder) -> None:
-    for name, value in now.items():
-        if isinstance(value, Mapping):
-            _refuse_contradictions(was[name], value, run)
-        elif value != was[name] and name not in _MAY_CHANGE:
-            raise UserError(
-                f"{name} {value!r}: the run {run.storage.shown()} was made with {was[name]!r}; "
-                "leave the option out, or start a new run"
-            )

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import threading
-import time
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from arcadia.atomic import held_alone
 from arcadia.errors import UserError
-from arcadia.progress import Progress
 from arcadia.runs import RunFolder, default_run_dir
 from arcadia.stop import StopSignal
 from arcadia.workers import Workers, workers_for
@@ -21,7 +19,6 @@ from pipelines.colorization.pages import latest, page
 if TYPE_CHECKING:
     from pipelines.colorization.job import TrainOptions
 
-_PERIOD_S = 0.5
 _MEAN_OF = 2_000  # pictures that the mean colour is taken of
 
 
@@ -48,7 +45,6 @@ class ColorizerRun:
         if run is not None:
             self._run = run
         self._stop = StopSignal()
-        self._failure: BaseException | None = None
 
     def carry_out(self) -> dict[str, Any]:
         """Checks, trains, reports; see `job.train`."""
@@ -182,78 +178,31 @@ class ColorizerRun:
 
     def _train(self, workers: Workers, seed: int, num_streams: int) -> None:
         """Trains until it is done or a signal comes."""
-        import dataclasses
-
-        import ray
-
-        from arcadia.row_job import make_board
+        from arcadia.ray_train import train_watched
         from pipelines.colorization.checkpoints import done_of
-        from pipelines.colorization.train import BOARD_KEY
+        from pipelines.colorization.train import train_worker
 
-        options = self._command.options
-        done = done_of(self._run).step
-        if done >= options.steps:
-            print("All steps are done", flush=True)
-            return
-        board = make_board()
+        command, run = self._command, self._run
         settings = {
-            "run": self._run.uri,
-            "data": self._run.config["data"],
-            "validation": self._run.config["validation"],
-            "options": dataclasses.asdict(options),
+            "run": run.uri,
+            "data": run.config["data"],
+            "validation": run.config["validation"],
+            "options": dataclasses.asdict(command.options),
             "seed": seed,
             "num_streams": num_streams,
             "num_cpus": workers.num_cpus,
-            "board": board,
         }
-        thread = threading.Thread(target=self._fit, args=(settings, workers), daemon=True)
-        thread.start()
-        until = None
-        if self._command.minutes is not None:
-            until = time.monotonic() + 60 * self._command.minutes
-        failures = 0
-        with Progress(options.steps, "steps", "Training", start=done) as progress:
-            while thread.is_alive():
-                thread.join(_PERIOD_S)
-                told: Any = ray.get(board.latest.remote())
-                failures = self._tell_failures(told, failures)
-                values = dict(told.get(BOARD_KEY, {}))
-                progress.update(max(int(values.pop("step", 0)), done), **values)
-                is_time = until is not None and time.monotonic() > until
-                if self._stop.requested or is_time:
-                    ray.get(board.stop.remote())
-            progress.update(done_of(self._run).step)
-        if self._failure is not None:
-            raise self._failure
-
-    def _tell_failures(self, told: Any, before: int) -> int:
-        """Says that workers died, and will be there again; how often they have."""
-        from arcadia.ray_train import FAILURES_KEY
-
-        number = int(told.get(FAILURES_KEY, {}).get("number", 0))
-        if before < number <= self._command.max_failures:
-            print(
-                f"Workers died ({number} of {self._command.max_failures} times that may be); the "
-                "training goes on from its last checkpoint",
-                flush=True,
-            )
-        return number
-
-    def _fit(self, settings: dict[str, Any], workers: Workers) -> None:
-        from arcadia.ray_train import fit
-        from pipelines.colorization.train import train_worker
-
-        try:
-            fit(
-                train_worker,
-                settings,
-                workers,
-                storage=self._run.storage,
-                board=settings["board"],
-                max_failures=self._command.max_failures,
-            )
-        except BaseException as error:
-            self._failure = error
+        train_watched(
+            train_worker,
+            settings,
+            workers,
+            run=run,
+            steps=command.options.steps,
+            done=lambda: done_of(run).step,
+            stop=self._stop,
+            minutes=command.minutes,
+            max_failures=command.max_failures,
+        )
 
     def _result(self) -> dict[str, Any]:
         from arcadia.report import write_report

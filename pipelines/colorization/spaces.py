@@ -22,11 +22,10 @@ from typing import get_args
 
 import torch
 from kornia.color import (
-    lab_to_rgb,
     linear_rgb_to_rgb,
     rgb_to_lab,
-    rgb_to_linear_rgb,
     rgb_to_yuv,
+    xyz_to_rgb,
     yuv_to_rgb,
 )
 from torch import Tensor
@@ -38,7 +37,8 @@ AB_RANGE = 220.0
 """Units of a* and b* that become 1 in a colour of "lab"."""
 UV_RANGE = (0.872, 1.23)
 """Units of U and V that become 1 in a colour of "yuv"."""
-_LUMINANCE = (0.212671, 0.715160, 0.072169)  # of linear red, green and blue, in kornia's matrix
+_WHITE = (0.95047, 1.0, 1.08883)  # X, Y, Z of D65, as in kornia
+_SLOPE = 7.787  # of the cube root's beginning, which is straight
 
 
 def num_colors(space: ColorSpace) -> int:
@@ -102,17 +102,26 @@ def join(lightness: Tensor, color: Tensor, space: ColorSpace) -> Tensor:
     with _without_autocast(color):
         lightness, color = _at_least_float32(lightness), _at_least_float32(color)
         if space == "lab":
-            lab = torch.cat([100 * lightness, AB_RANGE * (color - 0.5)], dim=1)
-            # Luminance, and so L*, is a weighted sum of the linear colours.
-            linear = rgb_to_linear_rgb(lab_to_rgb(lab, clip=False))
-            weights = linear.new_tensor(_LUMINANCE).view(1, 3, 1, 1)
-            grey = (weights * linear).sum(dim=1, keepdim=True)
-            return linear_rgb_to_rgb(_paled(linear, grey)).clamp(0, 1)
+            linear, luminance = _linear_of_lab(lightness, AB_RANGE * (color - 0.5))
+            return linear_rgb_to_rgb(_paled(linear, luminance)).clamp(0, 1)
         if space == "rgb":
             moved = color + (lightness - rgb_to_yuv(color)[:, :1])
             return _paled(moved, lightness)
         chrominance = (color - 0.5) * _uv_range(color)
         return _paled(yuv_to_rgb(torch.cat([lightness, chrominance], dim=1)), lightness)
+
+
+def _linear_of_lab(lightness: Tensor, ab: Tensor) -> tuple[Tensor, Tensor]:
+    """Linear RGB (B, 3, H, W), which may lie outside of 0 to 1, and its luminance Y (B, 1, H, W).
+
+    kornia's `lab_to_rgb` goes on to sRGB, and the way back from there takes as long as all of this.
+    """
+    y = (100 * lightness + 16) / 116
+    a, b = ab.split(1, dim=1)
+    root = torch.cat([y + a / 500, y, (y - b / 200).clamp_min(0)], dim=1)
+    xyz = torch.where(root > 6 / 29, root * root * root, (root - 4 / 29) / _SLOPE)
+    white = xyz.new_tensor(_WHITE).view(1, 3, 1, 1)
+    return xyz_to_rgb(xyz * white), xyz[:, 1:2]
 
 
 def _paled(rgb: Tensor, grey: Tensor) -> Tensor:

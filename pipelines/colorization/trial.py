@@ -19,12 +19,13 @@ def sweep_trial(data: str, options: ColorizerOptions, *, seed: int = 0) -> None:
     import torch
     from ray import tune
 
+    from arcadia.crew import Crew
     from arcadia.runs import RunFolder
     from pipelines.colorization.data import shares
     from pipelines.colorization.job import KIND, TrainOptions, config_of
     from pipelines.colorization.learner import Learner
     from pipelines.colorization.order import num_streams_for
-    from pipelines.colorization.train import Crew, Training
+    from pipelines.colorization.train import Training
     from pipelines.places import PreparedData
 
     cv2.setNumThreads(1)

@@ -2,12 +2,16 @@
 
 Ray Train starts them, gives them a process group and starts them again when one dies. Checkpoints,
 figures and the request to stop are the run's own affair: its folder, its board.
+
+driver: progress bar, signals -- board -- workers: steps, checkpoints into the run
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import threading
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -15,17 +19,97 @@ from typing import Any
 # when Ray Train's controller starts, which gets it from here.
 os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
 
+import ray
 import ray.train
 from ray.train.torch import TorchTrainer
 
 from arcadia.cluster import started_here
 from arcadia.errors import UserError
+from arcadia.progress import Progress
+from arcadia.row_job import make_board
+from arcadia.runs import RunFolder
+from arcadia.stop import StopSignal
 from arcadia.storage import Storage
 from arcadia.workers import Workers
 
-FAILURES_KEY = "failures"
-"""What the board calls how often workers died: a `number`."""
+PROGRESS_KEY = "training"
+"""What the board calls how far the workers are: the `step`, and what is shown beside it."""
+_FAILURES_KEY = "failures"  # how often workers died: a `number`
 _NOTES = "ray_train"  # folder that Ray Train keeps its own notes in, while it goes
+_PERIOD_S = 0.5
+
+
+def train_watched(
+    train_worker: Callable[[dict[str, Any]], None],
+    settings: Mapping[str, Any],
+    workers: Workers,
+    *,
+    run: RunFolder,
+    steps: int,
+    done: Callable[[], int],
+    stop: StopSignal,
+    minutes: float | None,
+    max_failures: int,
+) -> None:
+    """As `fit`, beside a progress bar; until all steps are done, a signal comes or time is up.
+
+    Args:
+        train_worker: as there; its settings hold the "board", too.
+        settings: as there.
+        workers: as there.
+        run: that is trained.
+        steps: of the whole training.
+        done: how many are done, by the run's last checkpoint.
+        stop: the request to end.
+        minutes: after which it ends, too.
+        max_failures: as there.
+
+    Raises:
+        Exception: as there.
+    """
+    before = done()
+    if before >= steps:
+        print("All steps are done", flush=True)
+        return
+    board = make_board()
+    failed: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            fit(
+                train_worker,
+                {**settings, "board": board},
+                workers,
+                storage=run.storage,
+                board=board,
+                max_failures=max_failures,
+            )
+        except BaseException as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    until = None if minutes is None else time.monotonic() + 60 * minutes
+    failures = 0
+    with Progress(steps, "steps", "Training", start=before) as progress:
+        while thread.is_alive():
+            thread.join(_PERIOD_S)
+            told: Any = ray.get(board.latest.remote())
+            number = int(told.get(_FAILURES_KEY, {}).get("number", 0))
+            if failures < number <= max_failures:
+                print(
+                    f"Workers died ({number} of {max_failures} times that may be); the training "
+                    "goes on from its last checkpoint",
+                    flush=True,
+                )
+            failures = number
+            values = dict(told.get(PROGRESS_KEY, {}))
+            progress.update(max(int(values.pop("step", 0)), before), **values)
+            if stop.requested or (until is not None and time.monotonic() > until):
+                ray.get(board.stop.remote())
+        progress.update(done())
+    if failed:
+        raise failed[0]
 
 
 def fit(
@@ -95,7 +179,7 @@ class _Failures(ray.train.UserCallback):
 
     def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
         self._number += 1
-        self._board.tell.remote(FAILURES_KEY, {"number": self._number})
+        self._board.tell.remote(_FAILURES_KEY, {"number": self._number})
 
 
 def _cause(error: BaseException) -> BaseException:

@@ -232,7 +232,10 @@ def start(
                 board=job.board,
             ),
             compute=ActorPoolStrategy(
-                size=min(workers.number, len(rows)), max_tasks_in_flight_per_actor=1
+                size=min(workers.number, len(rows)),
+                # Ray Data hands out work only some tenths of a second after a worker is free. A
+                # second part waits there for pictures; a film should not wait behind another.
+                max_tasks_in_flight_per_actor=1 if parts[0].items[0].is_film else 2,
             ),
             num_cpus=workers.num_cpus,
             num_gpus=workers.num_gpus,

@@ -21,8 +21,8 @@ from arcadia.media.writer import check_audio, container_format
 from arcadia.storage import Stamp, Storage, file_in, folder_and_name, without_secrets
 
 JPEG_SUFFIXES = (".jpg", ".jpeg")
-_PART_PICTURES = 16
-_FEW_PARTS, _MOST_PARTS = 64, 4096
+_PART_PICTURES = 64
+_FEW_PARTS, _MOST_PARTS = 32, 4096
 
 
 @dataclass(frozen=True, kw_only=True)

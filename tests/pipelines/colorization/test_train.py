@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from arcadia.crew import Crew
 from arcadia.runs import RunFolder
 from arcadia.telemetry import read_scalars
 from pipelines.colorization import ColorizerOptions, NetworkOptions, load_colorizer
 from pipelines.colorization.checkpoints import COLORIZER, done_of
 from pipelines.colorization.data import shares
 from pipelines.colorization.learner import Learner
-from pipelines.colorization.train import Crew, Training
+from pipelines.colorization.train import Training
 from pipelines.places import PreparedData
 
 

@@ -114,7 +114,7 @@ def items(kinds: Iterable[bool]) -> list[Item]:
 
 
 @pytest.mark.parametrize(
-    ("number", "size"), [(1, 1), (64, 1), (65, 2), (1024, 16), (5000, 16), (100_000, 25)]
+    ("number", "size"), [(1, 1), (32, 1), (33, 2), (1024, 32), (5000, 64), (1_000_000, 245)]
 )
 def test_parts_hold_all_pictures_once_and_films_come_first(number: int, size: int):
     all_items = items([False] * (number - 1) + [True] + [False])
