@@ -150,7 +150,7 @@ class _Noisy(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *grads: Any) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *grads: Any) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         grad = grads[0]
         p, v, gate, push = ctx.saved_tensors
         # Of push (sigmoid(p v) - 1/2)^2 by p v; the sigmoid's own slope is 1/4 - gate^2.

@@ -52,6 +52,8 @@ class NoiseOptions:
             raise UserError(
                 f"anneal_updates {self.anneal_updates}: of what? give anneal, too, such as 30:0.5"
             )
+        if self.anneal_updates is not None and self.anneal_updates < 1:
+            raise UserError(f"anneal_updates {self.anneal_updates}: must be at least 1")
         self.schedule(1)
 
     def schedule(self, num_updates: int) -> Schedule | None:

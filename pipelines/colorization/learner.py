@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from arcadia.nested_files import on_cpu
 from arcadia.precision import dtype_on
 from pipelines.colorization.losses import class_loss, color_loss, total
 from pipelines.colorization.networks import Colorizer, Prediction
@@ -171,9 +172,9 @@ class Learner:
     def state(self) -> dict[str, Any]:
         """All that going on takes, tensors on the CPU."""
         return {
-            "network": _on_cpu(self.network.state_dict()),
-            "mean": None if self._mean is None else _on_cpu(self._mean),
-            "optimiser": _on_cpu(self._optimiser.state_dict()),
+            "network": on_cpu(self.network.state_dict()),
+            "mean": None if self._mean is None else on_cpu(self._mean),
+            "optimiser": on_cpu(self._optimiser.state_dict()),
             "scaler": self._scaler.state_dict(),
             "steps": self._steps,
         }
@@ -229,14 +230,3 @@ def _optimiser(network: nn.Module, options: ColorizerOptions) -> torch.optim.Opt
     return torch.optim.Adadelta(
         parameters, lr=rate, rho=options.rho, eps=options.epsilon, weight_decay=decay
     )
-
-
-def _on_cpu(value: Any) -> Any:
-    """A copy of nested tensors in this process's memory."""
-    if isinstance(value, Tensor):
-        return value.detach().to("cpu", copy=True)
-    if isinstance(value, Mapping):
-        return {key: _on_cpu(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_on_cpu(inner) for inner in value]
-    return value

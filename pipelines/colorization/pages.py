@@ -22,11 +22,6 @@ _CURVES = (
 )
 
 
-def latest(run: RunFolder) -> dict[str, float]:
-    """The last value of each figure of a run, by its name in TensorBoard."""
-    return {name: float(values[-1]) for name, (_, values) in read_scalars(run).items()}
-
-
 def page(run: RunFolder) -> Report:
     """The page of a run."""
     report = Report("Colorizer", subtitle=f"{run.name} · {run.status}")

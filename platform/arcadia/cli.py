@@ -35,12 +35,15 @@ COMMANDS: dict[str, Command] = {
     "train dqn": Command("algorithms.dqn.job:train", "train DQN on Atari or a Gymnasium env"),
     "train hdqn": Command("algorithms.hdqn.job:train", "train hierarchical DQN"),
     "train colorizer": Command("pipelines.colorization.job:train", "train a network that colours"),
+    "train sequence": Command(
+        "pipelines.sequences.job:train", "train on a sequence task, with noisy activations"
+    ),
     "places prepare": Command(
         "pipelines.places.job:prepare", "turn pictures into a data set to train on"
     ),
     "colorize": Command("pipelines.colorization.coloring.job:colorize", "colour photos and films"),
     "stylize": Command("pipelines.stylization.job:stylize", "paint videos in a picture's style"),
-    "evaluate": Command("arcadia.commands:evaluate", "play a run's policy, or judge its colours"),
+    "evaluate": Command("arcadia.commands:evaluate", "play a run's policy, or judge its network"),
     "watch": Command("arcadia.commands:watch", "film a run's policy at play"),
     "export": Command("arcadia.commands:export", "write a run's policy as ONNX"),
     "report": Command("arcadia.commands:report", "write a run's report, one HTML page"),

@@ -17,6 +17,7 @@ JOBS = {
     "stylize": "pipelines.stylization.job",
     "colorizer": "pipelines.colorization.job",
     "colorize": "pipelines.colorization.coloring.job",
+    "sequence": "pipelines.sequences.job",
 }
 """By a run's kind: the module with `evaluate(runs, options)`, `watch(run, options)`,
 `export(run, options)`, `report(run)`; of one seed's run, `options(run)`; and, where evaluation has

@@ -32,6 +32,17 @@ def load_nested(folder: Path, name: str) -> Any:
     return _put_together(json.loads((folder / f"{name}.json").read_text()), tensors)
 
 
+def on_cpu(value: Any) -> Any:
+    """A copy of nested tensors in this process's memory."""
+    if isinstance(value, Tensor):
+        return value.detach().to("cpu", copy=True)
+    if isinstance(value, Mapping):
+        return {key: on_cpu(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [on_cpu(inner) for inner in value]
+    return value
+
+
 def _taken_apart(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
     """What JSON can hold of nested values; tensors go into `tensors`, by the way to them."""
     if isinstance(value, Tensor):

@@ -1,0 +1,49 @@
+"""A training's state as files, none of which holds code: safetensors, and JSON for the rest.
+
+network.safetensors    the network as it is used
+state.safetensors      the same and the optimiser, with what is no tensor in state.json
+done.json              steps, the best so far
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from arcadia.nested_files import load_nested, on_cpu, save_nested
+from arcadia.runs import RunFolder
+from arcadia.training_loop import Done
+from pipelines.sequences.learner import Learner
+
+_NETWORK, _STATE, _DONE = "network.safetensors", "state", "done.json"
+
+
+def save_state(folder: Path, learner: Learner, done: Done) -> None:
+    """Writes a checkpoint into an empty folder."""
+    save_file(on_cpu(learner.network.state_dict()), folder / _NETWORK)
+    save_nested(folder, _STATE, learner.state())
+    (folder / _DONE).write_text(json.dumps(asdict(done)))
+
+
+def load_state(folder: Path, learner: Learner) -> Done:
+    """Puts a checkpoint into a learner of the same options, and says how far it was."""
+    learner.load_state(load_nested(folder, _STATE))
+    return _done(folder)
+
+
+def load_network(folder: Path, network: torch.nn.Module) -> None:
+    """Puts the weights of a checkpoint into a network of the same options."""
+    network.load_state_dict(load_file(folder / _NETWORK))
+
+
+def done_of(run: RunFolder) -> Done:
+    """How far a run is, by its last checkpoint."""
+    return _done(run.find_checkpoint()[0]) if run.checkpoints() else Done()
+
+
+def _done(folder: Path) -> Done:
+    return Done(**json.loads((folder / _DONE).read_text()))

@@ -1,0 +1,174 @@
+"""The options of sequence experiments: everything that decides what a network becomes."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from algorithms.noisy.config import VARIANTS, check_choice
+from algorithms.noisy.options import NoiseOptions
+from arcadia.errors import UserError
+from arcadia.precision import Precision
+
+TaskName = Literal["unique_integers", "associative_recall"]
+Activation = Literal["soft", "hard", "nan", "nah", "nani", "nanil", "nanis"]
+Cell = Literal["lstm", "gru"]
+OptimiserName = Literal["adam", "sgd"]
+
+# What a task has where nothing is said.
+_OF_TASK: Mapping[TaskName, Mapping[str, Any]] = {
+    "unique_integers": dict(
+        hidden_size=64, steps=20_000, batch_size=64, learning_rate=1e-3, max_gradient_norm=1.0
+    ),
+    "associative_recall": dict(
+        hidden_size=100, steps=50_000, batch_size=16, learning_rate=1e-3, max_gradient_norm=10.0
+    ),
+}
+
+_RANGES: dict[str, tuple[float, float]] = {
+    "hidden_size": (1, 100_000),
+    "num_layers": (1, 100),
+    "steps": (1, math.inf),
+    "batch_size": (1, 1_000_000),
+    "learning_rate": (1e-12, 1e3),
+    "max_gradient_norm": (1e-9, math.inf),
+    "weight_decay": (0, 1),
+    "max_length": (1, 10_000),
+    "max_value": (1, 100_000),
+    "max_items": (2, 1_000),
+    "item_vectors": (1, 100),
+    "item_bits": (1, 1_000),
+    "memory_slots": (3, 100_000),
+    "memory_width": (1, 10_000),
+    "validation_examples": (1, math.inf),
+    "validation_period": (1, math.inf),
+    "checkpoint_period": (1, math.inf),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SequenceOptions(NoiseOptions):
+    """What is trained, and how. Where a default is None, the task has one."""
+
+    task: TaskName = "unique_integers"
+    """unique_integers: how many different ones there are in a sequence. associative_recall: with a
+    Neural Turing Machine, which item followed another."""
+
+    # Network
+    activation: Activation = "nan"
+    """Of gates and candidates: soft (sigmoid and tanh), hard, or hard with noise: nan (normal), nah
+    (half-normal), nani, nanil, nanis (on the input: constant, learned, where they saturate)."""
+    cell: Cell = "lstm"
+    """lstm or gru."""
+    hidden_size: int | None = None
+    """Units of a layer, or of a Neural Turing Machine's controller: 64, or 100."""
+    num_layers: int = 1
+    """Layers."""
+    controller: Literal["lstm", "feedforward"] = "lstm"
+    """Of a Neural Turing Machine."""
+    memory_slots: int = 128
+    """Vectors in a Neural Turing Machine's memory."""
+    memory_width: int = 20
+    """Length of each."""
+
+    # Learning
+    optimizer: OptimiserName = "adam"
+    """adam, or sgd."""
+    learning_rate: float | None = None
+    """0.001."""
+    lr_schedule: Literal["constant", "linear", "cosine"] = "constant"
+    """constant, or falling to 0 over the steps: linear, cosine."""
+    max_gradient_norm: float | None = None
+    """Scale the gradient down to this L2 norm where it is longer: 1, of associative_recall 10."""
+    weight_decay: float = 0.0
+    """Of all weights."""
+    batch_size: int | None = None
+    """Examples a step, of all workers together: 64, of associative_recall 16."""
+    steps: int | None = None
+    """Until the end: 20,000, of associative_recall 50,000."""
+    curriculum: bool = False
+    """Begin with short examples; the longest allowed grow over the first half of the steps."""
+    precision: Precision = "auto"
+    """Of the network's arithmetic: auto is bfloat16 or float16 on a GPU that is fast with it, and
+    float32 on a CPU."""
+
+    # Examples
+    max_length: int = 26
+    """unique_integers: most integers in a sequence."""
+    max_value: int = 10
+    """unique_integers: the largest integer; the least is 0."""
+    max_items: int = 6
+    """associative_recall: most items in a sequence; at least 2."""
+    item_vectors: int = 3
+    """associative_recall: binary vectors that make an item."""
+    item_bits: int = 6
+    """associative_recall: bits of each."""
+
+    # Validation
+    validation_examples: int = 2_000
+    """That are looked at."""
+    validation_period: int = 1_000
+    """Steps between two validations; there is one at the end."""
+    checkpoint_period: int = 1_000
+    """Steps between two checkpoints; there is one at the end."""
+
+    def __post_init__(self) -> None:
+        for name, choices in (
+            ("task", TaskName),
+            ("activation", Activation),
+            ("cell", Cell),
+            ("controller", Literal["lstm", "feedforward"]),
+            ("optimizer", OptimiserName),
+            ("lr_schedule", Literal["constant", "linear", "cosine"]),
+            ("precision", Precision),
+        ):
+            check_choice(name, getattr(self, name), choices)
+        for name, value in _OF_TASK[self.task].items():
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, value)
+        for name, (low, high) in _RANGES.items():
+            value = getattr(self, name)
+            if value is not None and not low <= value <= high:
+                bounds = f"at least {low:g}" if high == math.inf else f"from {low:g} to {high:g}"
+                raise UserError(f"{name} {value}: must be {bounds}")
+        self.check_noise()
+        if not self.is_noisy:
+            for name in ("anneal", "noise_alpha", "noise_c"):
+                if getattr(self, name) is not None:
+                    raise UserError(
+                        f"{name} {getattr(self, name)}: activation {self.activation} has no noise; "
+                        "give --activation nan, or leave it out"
+                    )
+        places = self.max_items * self.item_vectors
+        if self.task == "associative_recall" and places > self.memory_slots:
+            raise UserError(
+                f"max_items {self.max_items}: of {self.item_vectors} vectors each they do not fit "
+                f"into a memory of {self.memory_slots}; give fewer, or more memory_slots"
+            )
+
+    @property
+    def hangs_on_steps(self) -> bool:
+        """Whether what a step does follows from how many there will be."""
+        anneals = self.anneal is not None and self.anneal_updates is None
+        return anneals or self.curriculum or self.lr_schedule != "constant"
+
+    @property
+    def is_noisy(self) -> bool:
+        """Whether there is noise in the activations."""
+        return self.activation in VARIANTS
+
+
+def options_from(values: Mapping[str, Any]) -> SequenceOptions:
+    """The options that a run's config holds."""
+    known = {f.name for f in dataclasses.fields(SequenceOptions)}
+    if unknown := sorted(set(values) - known):
+        raise UserError(f"options {', '.join(unknown)}: this version does not know them")
+    return SequenceOptions(**values)
+
+
+def names_of(choices: Any) -> tuple[str, ...]:
+    """The words of a Literal."""
+    return get_args(choices)

@@ -1,0 +1,101 @@
+"""`arcadia train sequence`: experiments with noisy activation functions."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+
+from arcadia.errors import UserError
+from arcadia.options import command_words, parse, peek
+from arcadia.runs import RunFolder
+from arcadia.training_options import TrainingOptions, refuse_changes, refuse_move
+from pipelines.sequences.config import SequenceOptions, options_from
+from pipelines.sequences.evaluate import EvaluateSequenceOptions as EvaluateOptions
+
+if TYPE_CHECKING:
+    from arcadia.commands import ExportOptions, WatchOptions
+    from arcadia.report import Report
+
+KIND = "sequence"
+
+# What may differ when a run goes on: how often is looked and kept.
+_MAY_CHANGE = ("validation_examples", "validation_period", "checkpoint_period")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions(TrainingOptions):
+    """Trains a network for one of the tasks by which noisy activation functions are judged
+    (Gulcehre et al. 2016)."""
+
+    options: Annotated[SequenceOptions, tyro.conf.arg(name="")] = field(
+        default_factory=SequenceOptions
+    )
+
+
+def train(argv: list[str], prog: str) -> dict[str, Any]:
+    """`arcadia train sequence`; what it returns, `TrainingRun.carry_out` says."""
+    from pipelines.sequences.run import SequenceRun
+
+    resume = peek(argv, "--resume")
+    if resume is not None:
+        run = RunFolder.open(resume)
+        return SequenceRun(run, _resumed(argv, prog, run)).carry_out()
+    command = parse(TrainOptions, argv, prog)
+    if command.run_dir is not None:
+        RunFolder.check_free(command.run_dir)
+    seed = command.seed if command.seed is not None else random.SystemRandom().randrange(2**31)
+    return SequenceRun(None, command, seed, command_words(prog, argv)).carry_out()
+
+
+def evaluate(runs: Sequence[RunFolder], command: EvaluateOptions) -> dict[str, Any]:
+    """`arcadia evaluate RUN [RUN ...]`."""
+    from pipelines.sequences.evaluate import evaluate
+
+    return evaluate(runs, command)
+
+
+def watch(run: RunFolder, command: WatchOptions) -> dict[str, Any]:
+    """`arcadia watch RUN`: there is no policy to film."""
+    raise UserError(
+        f"{run.storage.shown()}: a sequence network does not play; arcadia evaluate judges it"
+    )
+
+
+def export(run: RunFolder, command: ExportOptions) -> dict[str, Any]:
+    """`arcadia export RUN`: its checkpoints are files for others already."""
+    raise UserError(
+        f"{run.storage.shown()}: the network lies in its checkpoints as network.safetensors"
+    )
+
+
+def report(run: RunFolder) -> Report:
+    """`arcadia report RUN`."""
+    from pipelines.sequences.pages import page
+
+    return page(run)
+
+
+def config_of(command: TrainOptions) -> dict[str, Any]:
+    """What decides the result."""
+    return {"options": dataclasses.asdict(command.options)}
+
+
+def _resumed(argv: list[str], prog: str, run: RunFolder) -> TrainOptions:
+    """The words of `--resume RUN`, which may not contradict it."""
+    if run.kind != KIND:
+        raise UserError(
+            f"{run.storage.shown()}: a run of the kind {run.kind!r}, no sequence network's"
+        )
+    default = TrainOptions(resume=run.uri, options=options_from(run.config["options"]))
+    command = parse(TrainOptions, argv, prog, default)
+    refuse_move(run, default, command)
+    may_change = _MAY_CHANGE
+    if not default.options.hangs_on_steps:
+        may_change = (*may_change, "steps")
+    refuse_changes(default.options, command.options, run, may_change=may_change)
+    return command
