@@ -18,21 +18,24 @@ from arcadia.nested_files import load_nested, on_cpu, save_nested
 from arcadia.runs import RunFolder
 from arcadia.training_loop import Done
 from pipelines.sequences.learner import Learner
+from pipelines.sequences.task import Carry
 
 _NETWORK, _STATE, _DONE = "network.safetensors", "state", "done.json"
 
 
-def save_state(folder: Path, learner: Learner, done: Done) -> None:
-    """Writes a checkpoint into an empty folder."""
+def save_state(folder: Path, learner: Learner, carry: Carry, done: Done) -> None:
+    """Writes a checkpoint into an empty folder; `carry` is that of all workers together."""
     save_file(on_cpu(learner.network.state_dict()), folder / _NETWORK)
-    save_nested(folder, _STATE, learner.state())
+    save_nested(folder, _STATE, learner.state() | {"carry": on_cpu(carry)})
     (folder / _DONE).write_text(json.dumps(asdict(done)))
 
 
-def load_state(folder: Path, learner: Learner) -> Done:
-    """Puts a checkpoint into a learner of the same options, and says how far it was."""
-    learner.load_state(load_nested(folder, _STATE))
-    return _done(folder)
+def load_state(folder: Path, learner: Learner) -> tuple[Done, Carry]:
+    """Puts a checkpoint into a learner of the same options; says how far it was, and what all
+    workers together remember."""
+    state = load_nested(folder, _STATE)
+    learner.load_state(state)
+    return _done(folder), tuple(state["carry"])
 
 
 def load_network(folder: Path, network: torch.nn.Module) -> None:

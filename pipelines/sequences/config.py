@@ -13,9 +13,10 @@ from algorithms.noisy.options import NoiseOptions
 from arcadia.errors import UserError
 from arcadia.precision import Precision
 
-TaskName = Literal["unique_integers", "associative_recall"]
+TaskName = Literal["unique_integers", "associative_recall", "execute", "language"]
 Activation = Literal["soft", "hard", "nan", "nah", "nani", "nanil", "nanis"]
 Cell = Literal["lstm", "gru"]
+Level = Literal["word", "char"]
 OptimiserName = Literal["adam", "sgd"]
 
 # What a task has where nothing is said.
@@ -25,6 +26,22 @@ _OF_TASK: Mapping[TaskName, Mapping[str, Any]] = {
     ),
     "associative_recall": dict(
         hidden_size=100, steps=50_000, batch_size=16, learning_rate=1e-3, max_gradient_norm=10.0
+    ),
+    "execute": dict(
+        hidden_size=256,
+        steps=50_000,
+        batch_size=64,
+        learning_rate=1e-3,
+        max_gradient_norm=5.0,
+        num_layers=2,
+    ),
+    "language": dict(
+        hidden_size=200,
+        steps=20_000,
+        batch_size=20,
+        learning_rate=1e-3,
+        max_gradient_norm=5.0,
+        num_layers=2,
     ),
 }
 
@@ -36,6 +53,11 @@ _RANGES: dict[str, tuple[float, float]] = {
     "learning_rate": (1e-12, 1e3),
     "max_gradient_norm": (1e-9, math.inf),
     "weight_decay": (0, 1),
+    "dropout": (0, 0.99),
+    "program_length": (1, 15),
+    "nesting": (1, 20),
+    "vocabulary": (3, 10_000_000),
+    "unroll": (1, 10_000),
     "max_length": (1, 10_000),
     "max_value": (1, 100_000),
     "max_items": (2, 1_000),
@@ -55,7 +77,8 @@ class SequenceOptions(NoiseOptions):
 
     task: TaskName = "unique_integers"
     """unique_integers: how many different ones there are in a sequence. associative_recall: with a
-    Neural Turing Machine, which item followed another."""
+    Neural Turing Machine, which item followed another. execute: what a short program prints.
+    language: the next word of a text."""
 
     # Network
     activation: Activation = "nan"
@@ -64,9 +87,13 @@ class SequenceOptions(NoiseOptions):
     cell: Cell = "lstm"
     """lstm or gru."""
     hidden_size: int | None = None
-    """Units of a layer, or of a Neural Turing Machine's controller: 64, or 100."""
-    num_layers: int = 1
-    """Layers."""
+    """Units of a layer, or of a Neural Turing Machine's controller: 64 of unique_integers, 100 of
+    associative_recall, 256 of execute, 200 of language."""
+    num_layers: int | None = None
+    """Layers: 2 of execute and language, else 1."""
+    dropout: float = 0.0
+    """Share of what goes from layer to layer that is left out; of execute and language also of what
+    goes in and comes out."""
     controller: Literal["lstm", "feedforward"] = "lstm"
     """Of a Neural Turing Machine."""
     memory_slots: int = 128
@@ -82,13 +109,15 @@ class SequenceOptions(NoiseOptions):
     lr_schedule: Literal["constant", "linear", "cosine"] = "constant"
     """constant, or falling to 0 over the steps: linear, cosine."""
     max_gradient_norm: float | None = None
-    """Scale the gradient down to this L2 norm where it is longer: 1, of associative_recall 10."""
+    """Scale the gradient down to this L2 norm where it is longer: 1 of unique_integers, 10 of
+    associative_recall, else 5."""
     weight_decay: float = 0.0
     """Of all weights."""
     batch_size: int | None = None
-    """Examples a step, of all workers together: 64, of associative_recall 16."""
+    """Examples a step, of all workers together: 64 of unique_integers and execute, 16 of
+    associative_recall, 20 of language."""
     steps: int | None = None
-    """Until the end: 20,000, of associative_recall 50,000."""
+    """Until the end: 20,000 of unique_integers and language, else 50,000."""
     curriculum: bool = False
     """Begin with short examples; the longest allowed grow over the first half of the steps."""
     precision: Precision = "auto"
@@ -107,6 +136,17 @@ class SequenceOptions(NoiseOptions):
     item_bits: int = 6
     """associative_recall: bits of each."""
 
+    program_length: int = 3
+    """execute: most digits of a program's numbers."""
+    nesting: int = 2
+    """execute: most operations inside each other."""
+    level: Level = "word"
+    """language: word or char, what is predicted."""
+    vocabulary: int = 10_000
+    """language: most different words; the others are one, <unk>."""
+    unroll: int = 35
+    """language: words of an example, over which gradients go back."""
+
     # Validation
     validation_examples: int = 2_000
     """That are looked at."""
@@ -121,12 +161,14 @@ class SequenceOptions(NoiseOptions):
             ("activation", Activation),
             ("cell", Cell),
             ("controller", Literal["lstm", "feedforward"]),
+            ("level", Level),
             ("optimizer", OptimiserName),
             ("lr_schedule", Literal["constant", "linear", "cosine"]),
             ("precision", Precision),
         ):
             check_choice(name, getattr(self, name), choices)
-        for name, value in _OF_TASK[self.task].items():
+        defaults = {"num_layers": 1} | dict(_OF_TASK[self.task])
+        for name, value in defaults.items():
             if getattr(self, name) is None:
                 object.__setattr__(self, name, value)
         for name, (low, high) in _RANGES.items():

@@ -69,22 +69,23 @@ def _judged(run: RunFolder, options: EvaluateSequenceOptions) -> dict[str, Any]:
 
     from pipelines.sequences.checkpoints import load_network
     from pipelines.sequences.config import options_from
+    from pipelines.sequences.task import summed_totals
     from pipelines.sequences.tasks import task_of
 
     of_run = options_from(run.config["options"] | {"validation_examples": options.examples})
     place, step = run.find_checkpoint(options.checkpoint)
     assert run.seed is not None
-    task = task_of(of_run, run.seed)
+    task = task_of(of_run, run.seed, run.config["data"])
     network = task.make_network()
     load_network(place, network)
     network.eval()
     with torch.no_grad():
-        totals = torch.stack([task.totals(network, batch) for batch in task.batches("test")])
+        totals = summed_totals(task, network, task.batches("test"))
     return {
         "run": run.uri,
         "task": of_run.task,
         "activation": of_run.activation,
         "step": step,
         "seed": run.seed,
-        "figures": task.figures(totals.sum(dim=0)),
+        "figures": task.figures(totals),
     }

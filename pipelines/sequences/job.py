@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import os
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from arcadia.atomic import explained
 from arcadia.errors import UserError
 from arcadia.options import command_words, parse, peek
 from arcadia.runs import RunFolder
-from arcadia.training_options import TrainingOptions, refuse_changes, refuse_move
+from arcadia.training_options import (
+    TrainingOptions,
+    made_with_another,
+    refuse_changes,
+    refuse_move,
+)
 from pipelines.sequences.config import SequenceOptions, options_from
 from pipelines.sequences.evaluate import EvaluateSequenceOptions as EvaluateOptions
 
@@ -32,6 +41,9 @@ class TrainOptions(TrainingOptions):
     """Trains a network for one of the tasks by which noisy activation functions are judged
     (Gulcehre et al. 2016)."""
 
+    data: tuple[str, ...] = ()
+    """Files that the task learns from. language: a text file, or a folder with three, whose names
+    have train, valid and test in them."""
     options: Annotated[SequenceOptions, tyro.conf.arg(name="")] = field(
         default_factory=SequenceOptions
     )
@@ -80,9 +92,32 @@ def report(run: RunFolder) -> Report:
     return page(run)
 
 
-def config_of(command: TrainOptions) -> dict[str, Any]:
-    """What decides the result."""
-    return {"options": dataclasses.asdict(command.options)}
+def config_of(command: TrainOptions, data_hash: str) -> dict[str, Any]:
+    """What decides the result; the hash is of the data."""
+    return {
+        "data": _absolute(command.data),
+        "data_hash": data_hash,
+        "options": dataclasses.asdict(command.options),
+    }
+
+
+def hash_of(data: Sequence[str]) -> str:
+    """Of all that is in files and folders, whatever their names; empty where there are none."""
+    if not data:
+        return ""
+    found = hashlib.sha256()
+    for place in data:
+        path = Path(place)
+        files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+        for file in files:
+            with explained("read", file), open(file, "rb") as opened:
+                found.update(hashlib.file_digest(opened, "sha256").digest())
+    return found.hexdigest()
+
+
+def _absolute(data: Sequence[str]) -> list[str]:
+    """Workers, and whoever goes on, may stand in another folder."""
+    return [os.path.abspath(place) for place in data]
 
 
 def _resumed(argv: list[str], prog: str, run: RunFolder) -> TrainOptions:
@@ -91,9 +126,15 @@ def _resumed(argv: list[str], prog: str, run: RunFolder) -> TrainOptions:
         raise UserError(
             f"{run.storage.shown()}: a run of the kind {run.kind!r}, no sequence network's"
         )
-    default = TrainOptions(resume=run.uri, options=options_from(run.config["options"]))
+    default = TrainOptions(
+        resume=run.uri,
+        data=tuple(run.config["data"]),
+        options=options_from(run.config["options"]),
+    )
     command = parse(TrainOptions, argv, prog, default)
     refuse_move(run, default, command)
+    if _absolute(command.data) != run.config["data"]:
+        raise made_with_another("data", " ".join(command.data), run)
     may_change = _MAY_CHANGE
     if not default.options.hangs_on_steps:
         may_change = (*may_change, "steps")

@@ -16,7 +16,7 @@ from algorithms.noisy import Annealing
 from arcadia.nested_files import on_cpu
 from arcadia.precision import dtype_on
 from pipelines.sequences.config import SequenceOptions
-from pipelines.sequences.task import Batch, Task, moved
+from pipelines.sequences.task import Batch, Carry, Task, moved, summed_totals
 
 
 class Learner:
@@ -67,6 +67,8 @@ class Learner:
             enabled=self._dtype == torch.float16 and self.device.type == "cuda",
         )
         self._trained.train()
+        self.carry: Carry | None = None
+        """What this worker's examples go on with."""
 
     def step(self, number: int, batch: Batch) -> dict[str, Tensor]:
         """Goes one step down the losses of this worker's examples.
@@ -83,8 +85,14 @@ class Learner:
         assert options.learning_rate is not None and options.max_gradient_norm is not None
         for group in optimiser.param_groups:
             group["lr"] = options.learning_rate * self._rate(number)
+        if self._task.begins_anew(number):
+            self.carry = None
         with self._drawing(number), self._autocast():
-            loss = self._task.losses(self._trained, moved(batch, self.device)).mean()
+            losses, carry = self._task.losses_from(
+                self._trained, moved(batch, self.device), self.carry
+            )
+        self.carry = carry or None
+        loss = losses.mean()
         optimiser.zero_grad(set_to_none=True)
         scaler.scale(loss).backward()
         scaler.unscale_(optimiser)
@@ -100,10 +108,11 @@ class Learner:
         self._trained.eval()
         try:
             with torch.no_grad(), self._autocast():
-                found = [self._task.totals(self.network, moved(b, self.device)) for b in batches]
+                return summed_totals(
+                    self._task, self.network, (moved(batch, self.device) for batch in batches)
+                ).cpu()
         finally:
             self._trained.train()
-        return torch.stack(found).sum(dim=0).cpu()
 
     def state(self) -> dict[str, Any]:
         """All that going on takes."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from arcadia.errors import UserError
 from arcadia.training_run import TrainingRun, described
 from arcadia.workers import Workers
-from pipelines.sequences.job import TrainOptions, config_of
+from pipelines.sequences.job import TrainOptions, config_of, hash_of
 from pipelines.sequences.pages import page
 
 if TYPE_CHECKING:
@@ -26,8 +26,15 @@ class SequenceRun(TrainingRun[TrainOptions]):
         from pipelines.sequences.tasks import task_of
 
         options = self._command.options
-        network = task_of(options, self._seed).make_network()
-        self._num_parameters = sum(p.numel() for p in network.parameters())
+        task = task_of(options, self._seed, self._command.data)
+        self._described = task.describe()
+        self._num_parameters = sum(p.numel() for p in task.make_network().parameters())
+        self._data_hash = hash_of(self._command.data)
+        if not self._is_new and self._run.config["data_hash"] != self._data_hash:
+            raise UserError(
+                f"data {' '.join(self._command.data)}: has changed since, and is not what the run "
+                f"{self._run.storage.shown()} has learnt from; start a new run"
+            )
 
     def _divide(self, workers: Workers) -> None:
         options = self._command.options
@@ -37,6 +44,8 @@ class SequenceRun(TrainingRun[TrainOptions]):
                 f"num_workers {workers.number}: cannot share a batch_size of {options.batch_size} "
                 "evenly; give a number that divides it"
             )
+        if self._described:
+            print(self._described)
         print(
             f"{options.task.replace('_', ' ')}, activation {options.activation}; "
             f"{self._num_parameters:,} parameters; {described(workers)}",
@@ -44,7 +53,7 @@ class SequenceRun(TrainingRun[TrainOptions]):
         )
 
     def _config(self) -> Mapping[str, Any]:
-        return config_of(self._command)
+        return config_of(self._command, self._data_hash)
 
     def _worker(self) -> Callable[[dict[str, Any]], None]:
         from pipelines.sequences.train import train_worker
@@ -52,7 +61,10 @@ class SequenceRun(TrainingRun[TrainOptions]):
         return train_worker
 
     def _settings(self) -> Mapping[str, Any]:
-        return {"options": dataclasses.asdict(self._command.options)}
+        return {
+            "options": dataclasses.asdict(self._command.options),
+            "data": self._run.config["data"],
+        }
 
     def _steps(self) -> int:
         assert self._command.options.steps is not None

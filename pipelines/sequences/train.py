@@ -15,7 +15,7 @@ from arcadia.training_loop import Done, TrainingLoop
 from pipelines.sequences.checkpoints import load_state, save_state
 from pipelines.sequences.config import SequenceOptions
 from pipelines.sequences.learner import Learner
-from pipelines.sequences.task import Task
+from pipelines.sequences.task import Carry, Task
 
 
 class Training(TrainingLoop[Done]):
@@ -44,7 +44,11 @@ class Training(TrainingLoop[Done]):
     ):
         self._task, self._learner = task, learner
         self.judged_by = self.judged_label = task.metrics[0]
-        done = load_state(run.find_checkpoint()[0], learner) if run.checkpoints() else Done()
+        done = Done()
+        if run.checkpoints():
+            done, carry = load_state(run.find_checkpoint()[0], learner)
+            learner.carry = tuple(crew.share(part).to(learner.device) for part in carry) or None
+        self._carry: Carry = ()
         periods: Any = options  # whose defaults the task has filled in
         super().__init__(
             run, periods, crew=crew, done=done, board=board, on_validation=on_validation
@@ -61,16 +65,15 @@ class Training(TrainingLoop[Done]):
         return {} if annealing is None else {"noise_c": annealing.c}
 
     def _judge(self) -> dict[str, float]:
-        crew = self._crew
-        mine = (
-            batch
-            for at, batch in enumerate(self._task.batches("validation"))
-            if at % crew.num_workers == crew.worker
-        )
-        return self._task.figures(crew.sum(self._learner.totals(mine)))
+        # All workers judge the same: shares of a small batch might be empty.
+        return self._task.figures(self._learner.totals(self._task.batches("validation")))
+
+    def _before_judging(self) -> None:
+        """All workers' memories, of which the first one makes the checkpoint."""
+        self._carry = tuple(self._crew.rows(part) for part in self._learner.carry or ())
 
     def _write(self, folder: Path) -> None:
-        save_state(folder, self._learner, self._done)
+        save_state(folder, self._learner, self._carry, self._done)
 
 
 def train_worker(settings: dict[str, Any]) -> None:
@@ -78,7 +81,7 @@ def train_worker(settings: dict[str, Any]) -> None:
 
     Args:
         settings: the address of the "run"; "options", `SequenceOptions` as plain values; "seed",
-            "num_cpus", "board".
+            "data", "num_cpus", "board".
     """
     import ray.train
     import ray.train.torch
@@ -91,7 +94,7 @@ def train_worker(settings: dict[str, Any]) -> None:
     device = ray.train.torch.get_device()
     if device.type == "cpu":
         torch.set_num_threads(settings["num_cpus"])
-    task = task_of(options, settings["seed"])
+    task = task_of(options, settings["seed"], settings["data"])
     learner = Learner(
         task,
         options,

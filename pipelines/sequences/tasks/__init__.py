@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from pipelines.sequences.config import SequenceOptions, TaskName
 from pipelines.sequences.task import Task
@@ -11,10 +11,12 @@ from pipelines.sequences.task import Task
 _CLASSES: Mapping[TaskName, str] = {
     "unique_integers": "UniqueIntegers",
     "associative_recall": "AssociativeRecall",
+    "execute": "Execute",
+    "language": "Language",
 }
 
 
-def task_of(options: SequenceOptions, seed: int) -> Task:
-    """The task that options name."""
+def task_of(options: SequenceOptions, seed: int, data: Sequence[str] = ()) -> Task:
+    """The task that options name; see `Task`."""
     module = importlib.import_module(f"{__name__}.{options.task}")
-    return getattr(module, _CLASSES[options.task])(options, seed)
+    return getattr(module, _CLASSES[options.task])(options, seed, data)

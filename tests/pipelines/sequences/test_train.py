@@ -37,7 +37,7 @@ def options(**more: Any) -> SequenceOptions:
 
 
 def begun(folder: Path, chosen: SequenceOptions, seed: int = 1) -> RunFolder:
-    config = config_of(TrainOptions(options=chosen))
+    config = config_of(TrainOptions(options=chosen), "")
     return RunFolder.create(folder, kind=KIND, config=config, seed=seed)
 
 
