@@ -13,36 +13,34 @@ from algorithms.noisy.options import NoiseOptions
 from arcadia.errors import UserError
 from arcadia.precision import Precision
 
-TaskName = Literal["unique_integers", "associative_recall", "execute", "language"]
+TaskName = Literal[
+    "unique_integers",
+    "associative_recall",
+    "execute",
+    "language",
+    "translation",
+    "captions",
+    "images",
+]
 Activation = Literal["soft", "hard", "nan", "nah", "nani", "nanil", "nanis"]
 Cell = Literal["lstm", "gru"]
 Level = Literal["word", "char"]
 OptimiserName = Literal["adam", "sgd"]
 
 # What a task has where nothing is said.
+_OF_EVERY_TASK: Mapping[str, Any] = dict(
+    num_layers=1, learning_rate=1e-3, max_gradient_norm=5.0, batch_size=64
+)
 _OF_TASK: Mapping[TaskName, Mapping[str, Any]] = {
-    "unique_integers": dict(
-        hidden_size=64, steps=20_000, batch_size=64, learning_rate=1e-3, max_gradient_norm=1.0
-    ),
+    "unique_integers": dict(hidden_size=64, steps=20_000, max_gradient_norm=1.0),
     "associative_recall": dict(
-        hidden_size=100, steps=50_000, batch_size=16, learning_rate=1e-3, max_gradient_norm=10.0
+        hidden_size=100, steps=50_000, batch_size=16, max_gradient_norm=10.0
     ),
-    "execute": dict(
-        hidden_size=256,
-        steps=50_000,
-        batch_size=64,
-        learning_rate=1e-3,
-        max_gradient_norm=5.0,
-        num_layers=2,
-    ),
-    "language": dict(
-        hidden_size=200,
-        steps=20_000,
-        batch_size=20,
-        learning_rate=1e-3,
-        max_gradient_norm=5.0,
-        num_layers=2,
-    ),
+    "execute": dict(hidden_size=256, steps=50_000, num_layers=2),
+    "language": dict(hidden_size=200, steps=20_000, batch_size=20, num_layers=2),
+    "translation": dict(hidden_size=256, steps=50_000),
+    "captions": dict(hidden_size=256, steps=20_000),
+    "images": dict(hidden_size=256, steps=10_000),
 }
 
 _RANGES: dict[str, tuple[float, float]] = {
@@ -58,6 +56,8 @@ _RANGES: dict[str, tuple[float, float]] = {
     "nesting": (1, 20),
     "vocabulary": (3, 10_000_000),
     "unroll": (1, 10_000),
+    "max_words": (1, 10_000),
+    "picture_size": (1, 1_024),
     "max_length": (1, 10_000),
     "max_value": (1, 100_000),
     "max_items": (2, 1_000),
@@ -78,7 +78,8 @@ class SequenceOptions(NoiseOptions):
     task: TaskName = "unique_integers"
     """unique_integers: how many different ones there are in a sequence. associative_recall: with a
     Neural Turing Machine, which item followed another. execute: what a short program prints.
-    language: the next word of a text."""
+    language: the next word of a text. translation: of one text into another. captions: sentences
+    for pictures. images: the class of small pictures."""
 
     # Network
     activation: Activation = "nan"
@@ -88,12 +89,12 @@ class SequenceOptions(NoiseOptions):
     """lstm or gru."""
     hidden_size: int | None = None
     """Units of a layer, or of a Neural Turing Machine's controller: 64 of unique_integers, 100 of
-    associative_recall, 256 of execute, 200 of language."""
+    associative_recall, 200 of language, else 256."""
     num_layers: int | None = None
     """Layers: 2 of execute and language, else 1."""
     dropout: float = 0.0
-    """Share of what goes from layer to layer that is left out; of execute and language also of what
-    goes in and comes out."""
+    """Share of what goes from layer to layer that is left out; where words or characters are said,
+    also of what goes in and comes out."""
     controller: Literal["lstm", "feedforward"] = "lstm"
     """Of a Neural Turing Machine."""
     memory_slots: int = 128
@@ -114,10 +115,11 @@ class SequenceOptions(NoiseOptions):
     weight_decay: float = 0.0
     """Of all weights."""
     batch_size: int | None = None
-    """Examples a step, of all workers together: 64 of unique_integers and execute, 16 of
-    associative_recall, 20 of language."""
+    """Examples a step, of all workers together: 16 of associative_recall, 20 of language, else
+    64."""
     steps: int | None = None
-    """Until the end: 20,000 of unique_integers and language, else 50,000."""
+    """Until the end: 20,000 of unique_integers, language and captions, 10,000 of images, else
+    50,000."""
     curriculum: bool = False
     """Begin with short examples; the longest allowed grow over the first half of the steps."""
     precision: Precision = "auto"
@@ -143,9 +145,13 @@ class SequenceOptions(NoiseOptions):
     level: Level = "word"
     """language: word or char, what is predicted."""
     vocabulary: int = 10_000
-    """language: most different words; the others are one, <unk>."""
+    """language, translation, captions: most different words; the others are one, <unk>."""
     unroll: int = 35
     """language: words of an example, over which gradients go back."""
+    max_words: int = 50
+    """translation, captions: of a sentence; longer pairs are left out, longer captions cut."""
+    picture_size: int = 32
+    """images: side that pictures of Parquet are resized to, in pixels."""
 
     # Validation
     validation_examples: int = 2_000
@@ -167,7 +173,7 @@ class SequenceOptions(NoiseOptions):
             ("precision", Precision),
         ):
             check_choice(name, getattr(self, name), choices)
-        defaults = {"num_layers": 1} | dict(_OF_TASK[self.task])
+        defaults = {**_OF_EVERY_TASK, **_OF_TASK[self.task]}
         for name, value in defaults.items():
             if getattr(self, name) is None:
                 object.__setattr__(self, name, value)

@@ -42,8 +42,10 @@ class TrainOptions(TrainingOptions):
     (Gulcehre et al. 2016)."""
 
     data: tuple[str, ...] = ()
-    """Files that the task learns from. language: a text file, or a folder with three, whose names
-    have train, valid and test in them."""
+    """What the task learns from. language: a text file, or a folder with three, whose names have
+    train, valid and test in them. translation: two text files, line by line the same in two
+    languages. captions: a folder of pictures and a file of captions, as Flickr8k has them. images:
+    MNIST's folder, or Parquet of pictures."""
     options: Annotated[SequenceOptions, tyro.conf.arg(name="")] = field(
         default_factory=SequenceOptions
     )

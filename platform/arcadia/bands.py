@@ -12,6 +12,7 @@ Curve = tuple[np.ndarray, np.ndarray]
 """x (N,) ascending, and y (N,)."""
 
 _MEAN, _SEED = "#1f6feb", "#8b949e"
+_GROUPS = ("#1f6feb", "#d1495b", "#2e8b57", "#8250df", "#bf8700", "#57606a", "#0a9396", "#e36209")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +105,56 @@ def band_figure(
     file = io.BytesIO()
     FigureCanvasAgg(figure).print_png(file)
     return file.getvalue()
+
+
+def groups_figure(
+    groups: Mapping[str, Sequence[Curve]], xlabel: str, ylabel: str, title: str
+) -> bytes:
+    """A PNG with one curve for each group: the mean of its seeds, and its standard error as a band.
+
+    Args:
+        groups: by name, the curves of the seeds; of one alone there is no band.
+        xlabel: below.
+        ylabel: beside.
+        title: above.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import EngFormatter
+
+    figure = Figure(figsize=(7.2, 4.4), dpi=120, layout="constrained")
+    axes = figure.add_subplot()
+    axes.set_title(title, fontsize=12, fontweight="bold", loc="left")
+    for i, (name, curves) in enumerate(groups.items()):
+        color, style = _GROUPS[i % len(_GROUPS)], "--" if i >= len(_GROUPS) else "-"
+        if len(curves) == 1:
+            axes.plot(*curves[0], color=color, linestyle=style, linewidth=2, label=name)
+            continue
+        # One standard error on either side is so much confidence by Student's t.
+        band = confidence_band(curves, level=_one_error(len(curves)))
+        if band is None:
+            continue
+        axes.fill_between(band.x, band.low, band.high, color=color, alpha=0.18, linewidth=0)
+        words = f"{name} ({band.num_curves} seeds)"
+        axes.plot(band.x, band.mean, color=color, linestyle=style, linewidth=2, label=words)
+    axes.set_xlabel(xlabel)
+    axes.set_ylabel(ylabel)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(axis="y", alpha=0.3)
+    axes.margins(x=0.01)
+    axes.legend(frameon=False, fontsize=9)
+    if axes.get_xlim()[1] >= 10_000:
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    file = io.BytesIO()
+    FigureCanvasAgg(figure).print_png(file)
+    return file.getvalue()
+
+
+def _one_error(number: int) -> float:
+    """The confidence whose interval is one standard error on either side."""
+    from scipy import stats
+
+    return 2 * float(stats.t.cdf(1, number - 1)) - 1
 
 
 def _arrays(curve: Curve) -> Curve:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from arcadia.atomic import explained
+from arcadia.comparison import compare
 from arcadia.errors import UserError
 from arcadia.runs import RunFolder, default_run_dir
 from arcadia.storage import Storage
@@ -32,6 +33,11 @@ class Space:
     """By name; may hold Tune's distributions. `--seed` sets "seed"."""
     resources: Mapping[str, float] = field(default_factory=lambda: {"cpu": 1})
     """Of a trial, as Tune names them: cpu, gpu."""
+    compared_by: tuple[str, ...] = ()
+    """Parameters by which trials are compared: those alike in them, of several seeds, are put
+    together in a table and a figure, with the standard error of their mean."""
+    time: str = "training_iteration"
+    """What the trials report that their curves go by."""
 
 
 def load_sweep(file: str) -> tuple[AlgorithmConfig | Space, tune.TuneConfig]:
@@ -86,7 +92,8 @@ def run_sweep(options: TuneOptions) -> dict[str, Any]:
     """Runs a sweep to its end and prints a table of its trials, the best first.
 
     Returns:
-        `best` (its parameters, metric and checkpoint), `trials`, `failed` and the folder `run`.
+        `best` (its parameters, metric and checkpoint), `trials`, `failed`, `groups` (where trials
+        are compared: parameters, `mean`, `standard_error`, `trials`) and the folder `run`.
 
     Raises:
         UserError: the file cannot be used, the folder holds a run or a sweep or cannot be written,
@@ -152,6 +159,11 @@ def run_sweep(options: TuneOptions) -> dict[str, Any]:
             f"{options.file}: no trial came to a value of {tune_config.metric}; let them run longer"
         )
     best = results.get_best_result()
+    groups = []
+    if isinstance(space, Space) and space.compared_by:
+        groups = compare(
+            results, space.compared_by, tune_config.metric, tune_config.mode, space.time, folder
+        )
     return {
         "run": folder,
         "trials": len(results),
@@ -162,6 +174,7 @@ def run_sweep(options: TuneOptions) -> dict[str, Any]:
             "value": _metric(best.metrics, tune_config.metric),
             "checkpoint": best.checkpoint.path if best.checkpoint else None,
         },
+        "groups": groups,
     }
 
 

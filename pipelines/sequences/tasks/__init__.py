@@ -13,6 +13,9 @@ _CLASSES: Mapping[TaskName, str] = {
     "associative_recall": "AssociativeRecall",
     "execute": "Execute",
     "language": "Language",
+    "translation": "Translation",
+    "captions": "Captions",
+    "images": "Images",
 }
 
 
