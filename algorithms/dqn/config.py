@@ -249,6 +249,7 @@ class DQNConfig(AlgorithmConfig):
             "num_atoms": options.num_atoms,
             "v_min": options.v_min,
             "v_max": options.v_max,
+            "activation": options.network_values(),
         }
 
     def get_default_learner_class(self) -> type:

@@ -166,5 +166,4 @@ class DQNLearner(TorchLearner):
         super().set_state(state)
         counts = state.get("num_updates", {})
         for name, level in self.levels.items():
-            level.num_updates = counts.get(name, level.num_updates)
-            level.own_averages()
+            level.restored(counts.get(name, level.num_updates))

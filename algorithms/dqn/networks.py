@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import torch
@@ -12,8 +13,9 @@ from torch import Tensor
 from torch.utils import deterministic
 
 from algorithms.dqn.q_network import QNetwork
+from algorithms.noisy.activations import noisy_parts, without_noise
 
-_ARGUMENTS = ("network", "hidden_size", "dueling", "num_atoms", "v_min", "v_max")
+_ARGUMENTS = ("network", "hidden_size", "dueling", "num_atoms", "v_min", "v_max", "activation")
 
 
 class DQNModule(TorchRLModule, InferenceOnlyAPI):
@@ -39,6 +41,7 @@ class DQNModule(TorchRLModule, InferenceOnlyAPI):
             **{name: config[name] for name in _ARGUMENTS if name in config},
         }
         self.online = QNetwork(**self.arguments)
+        self._is_noisy = any(True for _ in noisy_parts(self.online))
         if config["use_target"]:
             self.target = QNetwork(**self.arguments).requires_grad_(False)
             self.update_target()
@@ -64,8 +67,14 @@ class DQNModule(TorchRLModule, InferenceOnlyAPI):
 
     @torch.no_grad()
     def q_values(self, observation: Tensor) -> Tensor:
-        """Q-values (B, A) of observations (B, *observation_shape), without gradients."""
-        return self.online(observation)
+        """Q-values (B, A) of observations (B, *observation_shape), without gradients; of noisy
+        activations the expectation."""
+        with self._expecting():
+            return self.online(observation)
+
+    def _expecting(self) -> contextlib.AbstractContextManager[None]:
+        """Lets noisy activations have their expectation for a while."""
+        return without_noise(*self.children()) if self._is_noisy else contextlib.nullcontext()
 
     def _forward(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         """Greedy actions, for RLlib's own callers; the runner adds the exploration."""
@@ -89,13 +98,13 @@ class DQNModule(TorchRLModule, InferenceOnlyAPI):
         bootstrap = getattr(self, "target", self.online)
         if self.online.num_atoms == 1:
             q_tm1 = self.online(s_tm1)
-            with torch.no_grad():
+            with torch.no_grad(), self._expecting():
                 q_t_value = bootstrap(s_t)
                 q_t_selector = self.online(s_t) if self.double else q_t_value
             values = {"q_tm1": q_tm1}
         else:
             logits_tm1 = self.online.outputs(s_tm1)
-            with torch.no_grad():
+            with torch.no_grad(), self._expecting():
                 logits_t_value = bootstrap.outputs(s_t)
                 q_t_value = self.online.mean(logits_t_value)
                 q_t_selector = self.online(s_t) if self.double else q_t_value

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 from algorithms.dqn.option_values import check_values
+from algorithms.noisy.options import ActivationOptions, AnnealOptions
 from arcadia.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
@@ -30,11 +31,8 @@ MAX_STEPS_AHEAD = 480
 
 
 @dataclass(frozen=True, kw_only=True)
-class DQNOptions:
-    """All options of DQN. The defaults are those of the preset `fast`.
-
-    A *step* is one action of one environment. A *frame* is what `frames_are` says.
-    """
+class _PlainOptions:
+    """Those of DQN but for its activation functions."""
 
     algorithm_name: ClassVar[str] = "DQN"
     """What errors and reports call the algorithm."""
@@ -275,6 +273,11 @@ class DQNOptions:
             )
 
     @property
+    def num_updates(self) -> int:
+        """Minibatch updates of the whole training, about."""
+        return max(round(self.updates_per_step * self.steps(self.total_frames)), 1)
+
+    @property
     def emulator_frames_per_step(self) -> int:
         """Emulator frames of one action: `frame_skip` in Atari, 1 elsewhere."""
         return self.frame_skip if self.game is not None else 1
@@ -339,6 +342,23 @@ class DQNOptions:
     def _done(self, step: int, frames: int | None) -> float:
         """The share (0 to 1) of a schedule that is behind after `step` steps."""
         return min(1.0, step / max(1, self.steps(self.total_frames if frames is None else frames)))
+
+
+# The activation's options come last, on the command line, too: a class's fields are behind those of
+# the classes it is made of, the last of them first.
+@dataclass(frozen=True, kw_only=True)
+class DQNOptions(AnnealOptions, ActivationOptions, _PlainOptions):
+    """All options of DQN. The defaults are those of the preset `fast`.
+
+    A *step* is one action of one environment. A *frame* is what `frames_are` says. The activation
+    is that of the heads' hidden layer; noisy ones are noisy where the network learns, and have
+    their expectation where it acts, and in the values that are learnt towards.
+    """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.check_noise()
+        self.check_anneal(self, self.activation, is_noisy=self.is_noisy)
 
 
 def option_names(cls: type[DQNOptions] = DQNOptions) -> tuple[str, ...]:

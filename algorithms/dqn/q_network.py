@@ -11,10 +11,13 @@ Shapes: B batch, A actions, Z atoms, K frames in a stack, C channels of a frame.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from algorithms.noisy.options import ActivationOptions
 
 # (filters, size, stride) of each convolution, then the width of the hidden layer.
 _CONVOLUTIONS: dict[str, tuple[tuple[tuple[int, int, int], ...], int]] = {
@@ -40,6 +43,8 @@ class QNetwork(nn.Module):
         num_atoms: Z; 1 learns the mean return alone.
         v_min: return of the lowest of several atoms.
         v_max: return of the highest.
+        activation: of the heads' hidden layer, `ActivationOptions.network_values`; None:
+            rectifiers.
     """
 
     support: Tensor
@@ -56,6 +61,7 @@ class QNetwork(nn.Module):
         num_atoms: int = 1,
         v_min: float = -10.0,
         v_max: float = 10.0,
+        activation: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.num_actions, self.num_atoms = num_actions, num_atoms
@@ -75,8 +81,9 @@ class QNetwork(nn.Module):
             self.torso = nn.Sequential(
                 nn.Flatten(), nn.Linear(math.prod(observation_shape), hidden_size), nn.ReLU()
             )
-        self.value = _head(self.num_features, hidden, num_atoms) if dueling else None
-        self.advantage = _head(self.num_features, hidden, num_actions * num_atoms)
+        made = ActivationOptions(**(activation or {}))
+        self.value = _head(self.num_features, hidden, num_atoms, made) if dueling else None
+        self.advantage = _head(self.num_features, hidden, num_actions * num_atoms, made)
         _initialize(self)
 
     def forward(self, observation: Tensor) -> Tensor:
@@ -118,8 +125,12 @@ def _convolutions(
     return nn.Sequential(*modules, nn.Flatten()), planes * height * width
 
 
-def _head(features: int, hidden: int, outputs: int) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(features, hidden), nn.ReLU(), nn.Linear(hidden, outputs))
+def _head(features: int, hidden: int, outputs: int, activation: ActivationOptions) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Linear(features, hidden),
+        activation.make_activation(hidden),
+        nn.Linear(hidden, outputs),
+    )
 
 
 def _values(head: nn.Sequential, features: Tensor) -> Tensor:
@@ -140,9 +151,11 @@ def _initialize(network: QNetwork) -> None:
     rectifiers below 0 for every picture: Pong never learnt with most seeds.
     """
     heads = [head for head in (network.value, network.advantage) if head is not None]
+    gains = {head[-1]: 0.01 for head in heads}
+    # Rectifiers halve what goes through them, the others do not.
+    gains |= {head[0]: 1.0 for head in heads if not isinstance(head[1], nn.ReLU)}
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
-            last = any(module is head[-1] for head in heads)
-            nn.init.orthogonal_(module.weight, gain=0.01 if last else math.sqrt(2))
+            nn.init.orthogonal_(module.weight, gain=gains.get(module, math.sqrt(2)))
             assert module.bias is not None
             nn.init.zeros_(module.bias)

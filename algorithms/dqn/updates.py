@@ -12,6 +12,7 @@ from torch import Tensor
 
 from algorithms.dqn.losses import LOSSES, categorical_q_learning, q_learning_td
 from algorithms.dqn.networks import DQNModule
+from algorithms.noisy.activations import set_c
 from algorithms.replay.batch import Batch
 
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ class QUpdates:
             options.autocast == "auto" and _computes_in_bfloat16(device)
         )
         self.num_updates = 0
+        self._schedule = options.schedule(options.num_updates)
+        self._set_noise()
         if options.channels_last:
             for parameter in module.parameters():
                 if parameter.dim() == 4:
@@ -73,7 +76,8 @@ class QUpdates:
         Returns:
             Means over the call: `loss`, `td_error_abs` (|target - prediction| of the mean returns),
             `q` (value of the actions taken) and, where gradients are clipped, `grad_norm` before
-            it; and `lr` and `num_updates`, made since the learner was built or restored.
+            it; and `lr`, `num_updates`, made since the learner was built or restored, and, where it
+            falls, `noise_c`, of the activations.
             (num_minibatches * M,) float32, how wrong the value of each transition was, at least 0:
             |target - prediction|, with several atoms the divergence from the target.
 
@@ -104,6 +108,7 @@ class QUpdates:
                 told["grad_norm"].append(norm)
             optimizer.step()
             self.num_updates += 1
+            self._set_noise()
             if options.target_update_period and (
                 self.num_updates % options.target_update_period == 0
             ):
@@ -125,6 +130,8 @@ class QUpdates:
                 f"the loss is {metrics['loss']} after {self.num_updates} updates: lower lr, or set "
                 "max_gradient_norm"
             )
+        if self._schedule is not None:
+            metrics["noise_c"] = self._schedule(self.num_updates)
         rate = float(optimizer.param_groups[0]["lr"])
         return metrics | {"lr": rate, "num_updates": self.num_updates}, done["error"]
 
@@ -166,7 +173,18 @@ class QUpdates:
         )
         return losses, divergence, td_error
 
-    def own_averages(self) -> None:
+    def restored(self, num_updates: int) -> None:
+        """Goes on behind so many updates, after module and optimizer were restored."""
+        self.num_updates = num_updates
+        self._set_noise()
+        self._own_averages()
+
+    def _set_noise(self) -> None:
+        """How much noise the next update has."""
+        if self._schedule is not None:
+            set_c(self.module.online, self._schedule(self.num_updates))
+
+    def _own_averages(self) -> None:
         """Copies the optimizer's averages, after they were restored.
 
         The arrays of a state may lie in Ray's object store, where all learners of a machine would

@@ -25,13 +25,14 @@ if TYPE_CHECKING:
     from algorithms.noisy.config import VARIANTS
     from algorithms.noisy.functions import hard_sigmoid, hard_tanh
     from algorithms.noisy.ntm import NeuralTuringMachine
-    from algorithms.noisy.options import ActivationOptions, NoiseOptions
+    from algorithms.noisy.options import ActivationOptions, AnnealOptions, NoiseOptions
     from algorithms.noisy.recurrent import NoisyGRU, NoisyLSTM
     from algorithms.noisy.schedule import Schedule
 
 __all__ = [
     "VARIANTS",
     "ActivationOptions",
+    "AnnealOptions",
     "Annealing",
     "HardSigmoid",
     "HardTanh",
@@ -54,6 +55,7 @@ __all__ = [
 _WHERE = {
     "VARIANTS": "config",
     "ActivationOptions": "options",
+    "AnnealOptions": "options",
     "Annealing": "annealing",
     "NeuralTuringMachine": "ntm",
     "NoiseOptions": "options",

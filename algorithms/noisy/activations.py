@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from typing import TypedDict, Unpack
 
@@ -18,6 +19,7 @@ from algorithms.noisy.functions import (
     noisy,
     noisy_input,
     noisy_saturated_input,
+    sigma,
 )
 
 
@@ -121,14 +123,14 @@ class NoisyActivation(nn.Module):
         )
 
     def _of(self, x: Tensor) -> Tensor:
+        if not self.training:
+            return self._expected(x)
         if self.form in ("output", "basic"):
             noise = self._noise(x)
             p, c = self._of_units(x), self.c.to(x.dtype)
             if self.form == "output":
                 return noisy(x, p, noise, c, alpha=self.alpha, hard=self.hard)
             return basic(x, p, noise, c, mean=self.mean, hard=self.hard)
-        if not self.training:
-            return self.hard(x)
         noise, scale = self._noise(x), self.c.to(x.dtype)
         if self.half_normal:
             noise = -torch.sign(x) * noise
@@ -138,9 +140,25 @@ class NoisyActivation(nn.Module):
             scale = 2 * scale * torch.sigmoid(self._of_units(x))
         return noisy_input(x, noise, scale, hard=self.hard)
 
+    def _expected(self, x: Tensor) -> Tensor:
+        """In plain operations, which exporters know."""
+        h = self.hard(x)
+        if self.form not in ("output", "basic"):
+            return h
+        v = h - self.hard.expansion(x)
+        # At alpha = 1 there is no noise in the form "output".
+        direction = (self.alpha < 1) - (self.alpha > 1) if self.form == "output" else 1
+        pushed: Tensor | float = 0.0
+        if self.half_normal and direction:
+            push = direction * HALF_NORMAL_MEAN
+            pushed = push * sigma(v, self._of_units(x), self.c.to(x.dtype))
+            if self.form == "output":
+                pushed = torch.sign(v) * pushed
+        if self.form == "basic":
+            return h + self.mean + pushed
+        return h + (self.alpha - 1) * v + pushed
+
     def _noise(self, x: Tensor) -> Tensor:
-        if not self.training:
-            return x.new_full((), HALF_NORMAL_MEAN if self.half_normal else 0.0)
         if self.generator is None:
             noise = torch.randn_like(x)
         else:
@@ -209,6 +227,25 @@ class HardSigmoid(nn.Module):
 def noisy_parts(network: nn.Module) -> Iterator[NoisyActivation]:
     """The noisy activations in a network."""
     return (module for module in network.modules() if isinstance(module, NoisyActivation))
+
+
+def set_c(network: nn.Module, c: float) -> None:
+    """Changes how much noise all of a network has."""
+    for module in noisy_parts(network):
+        module.set_c(c)
+
+
+@contextlib.contextmanager
+def without_noise(*networks: nn.Module) -> Iterator[None]:
+    """Lets the noisy activations of networks have their expectation for a while."""
+    noisy = [m for network in networks for m in noisy_parts(network) if m.training]
+    for module in noisy:
+        module.training = False
+    try:
+        yield
+    finally:
+        for module in noisy:
+            module.training = True
 
 
 def set_generator(network: nn.Module, generator: torch.Generator | None) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from algorithms.noisy.activations import noisy_parts
+from algorithms.noisy.activations import set_c
 from algorithms.noisy.schedule import Schedule
 
 
@@ -44,5 +44,4 @@ class Annealing:
         self._set()
 
     def _set(self) -> None:
-        for module in noisy_parts(self._network):
-            module.set_c(self.c)
+        set_c(self._network, self.c)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from algorithms.noisy.options import ActivationOptions
 from arcadia.errors import UserError, did_you_mean
 
 # Here, and not where they are used: the command line shows its options without importing torch.
@@ -18,8 +19,8 @@ GLOBAL_SIDE_MULTIPLE = 32
 
 
 @dataclass(frozen=True, kw_only=True)
-class NetworkOptions:
-    """What the network is made of."""
+class _LayerOptions:
+    """Those of the network but for its activations."""
 
     width: float = 1.0
     """Channels of every layer over the paper's, rounded, at least 1 each; what goes in and comes
@@ -31,8 +32,8 @@ class NetworkOptions:
     colorspace: ColorSpace = "lab"
     """What is predicted: lab (a*, b*), yuv (U, V) or rgb (all three colours)."""
     fusion: Fusion = "relu"
-    """Nonlinearity of the layer that joins global and local features: relu, as in public code, or
-    sigmoid, as the paper may be read."""
+    """Nonlinearity of the layer that joins global and local features: relu, as in public code (or
+    what activation says), or sigmoid, as the paper may be read."""
     global_features: bool = True
     """Off: the paper's baseline of local features alone, which has no classifier either."""
 
@@ -51,6 +52,17 @@ class NetworkOptions:
                 raise UserError(
                     f'{name} "{value}": must be {", ".join(choices)}{did_you_mean(value, choices)}'
                 )
+
+
+# Those of activations come last, on the command line, too: a class's fields are behind those of the
+# classes it is made of, the last of them first.
+@dataclass(frozen=True, kw_only=True)
+class NetworkOptions(ActivationOptions, _LayerOptions):
+    """What the network is made of."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.check_noise()
 
 
 _CHOICES: dict[str, tuple[str, ...]] = {

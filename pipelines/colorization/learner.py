@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from algorithms.noisy import Annealing
 from arcadia.nested_files import on_cpu
 from arcadia.precision import dtype_on
 from pipelines.colorization.losses import class_loss, color_loss, total
@@ -73,6 +74,8 @@ class Learner:
         self._scaler = torch.amp.GradScaler(
             self.device.type, enabled=self._dtype == torch.float16 and on_gpu
         )
+        schedule = options.schedule(options.steps)
+        self.annealing = None if schedule is None else Annealing(network, schedule)
         self._steps = 0  # that the mean is of
         self._mean: dict[str, Tensor] | None = None
         if options.ema_decay is not None:
@@ -107,6 +110,8 @@ class Learner:
         self._scaler.scale(loss).backward()
         self._scaler.step(self._optimiser)
         self._scaler.update()
+        if self.annealing is not None:
+            self.annealing.step()
         self._update_mean()
         return StepLosses(
             total=loss.detach(),
@@ -177,6 +182,7 @@ class Learner:
             "optimiser": on_cpu(self._optimiser.state_dict()),
             "scaler": self._scaler.state_dict(),
             "steps": self._steps,
+            "annealing": None if self.annealing is None else self.annealing.get_state(),
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
@@ -184,6 +190,8 @@ class Learner:
         self.network.load_state_dict(state["network"])
         self._optimiser.load_state_dict(state["optimiser"])
         self._steps = state["steps"]
+        if self.annealing is not None:
+            self.annealing.set_state(state["annealing"])
         if state["scaler"]:
             self._scaler.load_state_dict(state["scaler"])
         if self._mean is not None and state["mean"] is not None:
@@ -198,6 +206,8 @@ class Learner:
             if with_classifier or not name.startswith("classifier.")
         }
         self.network.load_state_dict(own | taken)
+        if self.annealing is not None:
+            self.annealing.set_state(self.annealing.get_state())  # the noise is its own
         if self._mean is not None:
             self._mean = {name: t.clone() for name, t in self.network.state_dict().items()}
 

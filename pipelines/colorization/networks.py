@@ -12,8 +12,8 @@ the paper's widths, all convolutions 3 x 3 with a border of zeros:
     colorization  128, up, 64, 64, up, 32, colours        (B, 2 or 3, H/2, W/2)
     classifier    256, classes                            (B, classes), of the 512 above
 
-Batch normalisation and a rectifier follow every layer but the last of the colorization, which has a
-sigmoid, and of the classifier.
+Batch normalisation and a rectifier, or the activation that is asked for instead, follow every layer
+but the last of the colorization, which has a sigmoid, and of the classifier.
 """
 
 from __future__ import annotations
@@ -54,26 +54,34 @@ class Prediction(NamedTuple):
 class _Layer(nn.Module):
     """A convolution or a matrix, batch normalisation, and a nonlinearity."""
 
-    def __init__(
-        self, linear: nn.Module, normalisation: nn.Module, activation: nn.Module | None = None
-    ) -> None:
+    def __init__(self, linear: nn.Module, normalisation: nn.Module, activation: nn.Module) -> None:
         super().__init__()
         self.linear = linear
         self.normalisation = normalisation
-        # In place of the normalised values, which nobody else sees.
-        self.activation = nn.ReLU(inplace=True) if activation is None else activation
+        self.activation = activation
 
     def forward(self, x: Tensor) -> Tensor:
         return self.activation(self.normalisation(self.linear(x)))
 
 
-def _convolution(num_inputs: int, num_outputs: int, stride: int = 1) -> _Layer:
-    convolution = nn.Conv2d(num_inputs, num_outputs, 3, stride=stride, padding=1)
-    return _Layer(convolution, nn.BatchNorm2d(num_outputs))
+class _Layers:
+    """Makes layers with the activation that the options name."""
 
+    def __init__(self, options: NetworkOptions):
+        self._options = options
 
-def _connected(num_inputs: int, num_outputs: int) -> _Layer:
-    return _Layer(nn.Linear(num_inputs, num_outputs), nn.BatchNorm1d(num_outputs))
+    def convolution(self, num_inputs: int, num_outputs: int, stride: int = 1) -> _Layer:
+        convolution = nn.Conv2d(num_inputs, num_outputs, 3, stride=stride, padding=1)
+        return _Layer(convolution, nn.BatchNorm2d(num_outputs), self.activation(num_outputs, 1))
+
+    def connected(self, num_inputs: int, num_outputs: int) -> _Layer:
+        linear = nn.Linear(num_inputs, num_outputs)
+        return _Layer(linear, nn.BatchNorm1d(num_outputs), self.activation(num_outputs, -1))
+
+    def activation(self, num_units: int, dim: int) -> nn.Module:
+        if self._options.activation == "relu":
+            return nn.ReLU(inplace=True)  # of the normalised values, which nobody else sees
+        return self._options.make_activation(num_units, dim)
 
 
 class Colorizer(nn.Module):
@@ -112,44 +120,46 @@ class Colorizer(nn.Module):
         def wide(channels: int) -> int:
             return max(1, round(channels * options.width))
 
+        layers = _Layers(options)
+        convolution, connected = layers.convolution, layers.connected
         c32, c64, c128, c256, c512, c1024 = (wide(32 << doubling) for doubling in range(6))
         self.low_level = nn.Sequential(
-            _convolution(1, c64, stride=2),
-            _convolution(c64, c128),
-            _convolution(c128, c128, stride=2),
-            _convolution(c128, c256),
-            _convolution(c256, c256, stride=2),
-            _convolution(c256, c512),
+            convolution(1, c64, stride=2),
+            convolution(c64, c128),
+            convolution(c128, c128, stride=2),
+            convolution(c128, c256),
+            convolution(c256, c256, stride=2),
+            convolution(c256, c512),
         )
-        self.mid_level = nn.Sequential(_convolution(c512, c512), _convolution(c512, c256))
+        self.mid_level = nn.Sequential(convolution(c512, c512), convolution(c512, c256))
         if options.global_features:
             num_positions = (options.image_size // GLOBAL_SIDE_MULTIPLE) ** 2
             self.global_level = nn.Sequential(
-                _convolution(c512, c512, stride=2),
-                _convolution(c512, c512),
-                _convolution(c512, c512, stride=2),
-                _convolution(c512, c512),
+                convolution(c512, c512, stride=2),
+                convolution(c512, c512),
+                convolution(c512, c512, stride=2),
+                convolution(c512, c512),
                 nn.Flatten(),
-                _connected(num_positions * c512, c1024),
-                _connected(c1024, c512),
+                connected(num_positions * c512, c1024),
+                connected(c1024, c512),
             )
-            self.global_output = _connected(c512, c256)
+            self.global_output = connected(c512, c256)
         self.fusion = _Layer(
             nn.Conv2d(2 * c256 if options.global_features else c256, c256, 1),
             nn.BatchNorm2d(c256),
-            nn.Sigmoid() if options.fusion == "sigmoid" else None,
+            nn.Sigmoid() if options.fusion == "sigmoid" else layers.activation(c256, 1),
         )
         self.colorization = nn.Sequential(
-            _convolution(c256, c128),
+            convolution(c256, c128),
             nn.Upsample(scale_factor=2),
-            _convolution(c128, c64),
-            _convolution(c64, c64),
+            convolution(c128, c64),
+            convolution(c64, c64),
             nn.Upsample(scale_factor=2),
-            _convolution(c64, c32),
+            convolution(c64, c32),
             nn.Conv2d(c32, num_colors(options.colorspace), 3, padding=1),
         )
         self.classifier = (
-            nn.Sequential(_connected(c512, c256), nn.Linear(c256, self.num_classes))
+            nn.Sequential(connected(c512, c256), nn.Linear(c256, self.num_classes))
             if self.num_classes
             else None
         )

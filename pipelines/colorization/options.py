@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, get_args
 
 import tyro
 
+from algorithms.noisy.options import AnnealOptions
 from arcadia.errors import UserError, did_you_mean
 from arcadia.precision import Precision
 from pipelines.colorization.config import NetworkOptions
@@ -39,8 +40,8 @@ _RANGES: dict[str, tuple[float, float]] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class ColorizerOptions:
-    """What is trained, and how."""
+class _PlainOptions:
+    """Those of training but for noise."""
 
     network: Annotated[NetworkOptions, tyro.conf.arg(name="")] = field(
         default_factory=NetworkOptions
@@ -106,6 +107,17 @@ class ColorizerOptions:
     def crop(self) -> int:
         """Side in pixels of what is cut out of the pictures: what the global branch sees."""
         return self.network.image_size
+
+
+# See `NetworkOptions` for the order of the classes.
+@dataclass(frozen=True, kw_only=True)
+class ColorizerOptions(AnnealOptions, _PlainOptions):
+    """What is trained, and how."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        network = self.network
+        self.check_anneal(network, network.activation, is_noisy=network.is_noisy)
 
 
 def options_from(values: Mapping[str, Any]) -> ColorizerOptions:

@@ -111,9 +111,9 @@ class Training(TrainingLoop[Done]):
         return replace(self._done, position=self._order.next(self._position))
 
     def _figures(self) -> Mapping[str, float]:
-        return {
-            "epoch": self._position.epoch + (self._position.batch + 1) / self._order.num_batches
-        }
+        position, annealing = self._position, self._learner.annealing
+        epoch = position.epoch + (position.batch + 1) / self._order.num_batches
+        return {"epoch": epoch} | ({} if annealing is None else {"noise_c": annealing.c})
 
     def _before_judging(self) -> None:
         if self._options.ema_decay is not None:

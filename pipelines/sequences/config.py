@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from algorithms.noisy.config import VARIANTS, check_choice
-from algorithms.noisy.options import NoiseOptions
+from algorithms.noisy.options import AnnealOptions, NoiseOptions
 from arcadia.errors import UserError
 from arcadia.precision import Precision
 
@@ -72,8 +72,8 @@ _RANGES: dict[str, tuple[float, float]] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class SequenceOptions(NoiseOptions):
-    """What is trained, and how. Where a default is None, the task has one."""
+class _PlainOptions:
+    """Those of sequence experiments but for noise."""
 
     task: TaskName = "unique_integers"
     """unique_integers: how many different ones there are in a sequence. associative_recall: with a
@@ -182,20 +182,30 @@ class SequenceOptions(NoiseOptions):
             if value is not None and not low <= value <= high:
                 bounds = f"at least {low:g}" if high == math.inf else f"from {low:g} to {high:g}"
                 raise UserError(f"{name} {value}: must be {bounds}")
-        self.check_noise()
-        if not self.is_noisy:
-            for name in ("anneal", "noise_alpha", "noise_c"):
-                if getattr(self, name) is not None:
-                    raise UserError(
-                        f"{name} {getattr(self, name)}: activation {self.activation} has no noise; "
-                        "give --activation nan, or leave it out"
-                    )
         places = self.max_items * self.item_vectors
         if self.task == "associative_recall" and places > self.memory_slots:
             raise UserError(
                 f"max_items {self.max_items}: of {self.item_vectors} vectors each they do not fit "
                 f"into a memory of {self.memory_slots}; give fewer, or more memory_slots"
             )
+
+
+# Those of noise come last, on the command line, too: a class's fields are behind those of the
+# classes it is made of, the last of them first.
+@dataclass(frozen=True, kw_only=True)
+class SequenceOptions(AnnealOptions, NoiseOptions, _PlainOptions):
+    """What is trained, and how. Where a default is None, the task has one."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.check_noise()
+        self.check_anneal(self, self.activation, is_noisy=self.is_noisy)
+        for name in ("noise_alpha", "noise_c"):
+            if getattr(self, name) is not None and not self.is_noisy:
+                raise UserError(
+                    f"{name} {getattr(self, name)}: activation {self.activation} has no noise; "
+                    "give --activation nan, or leave it out"
+                )
 
     @property
     def hangs_on_steps(self) -> bool:

@@ -94,7 +94,7 @@ def test_options_are_frozen_and_documented():
         DQNOptions().lr = 1.0  # type: ignore[misc]
     import inspect
 
-    source = inspect.getsource(DQNOptions)
+    source = "".join(inspect.getsource(cls) for cls in DQNOptions.__mro__[:-1])
     for field in dataclasses.fields(DQNOptions):
         after = source.split(f"    {field.name}: ", 1)[1].split("\n", 1)[1]
         assert after.lstrip().startswith('"""'), f"{field.name} has no docstring"

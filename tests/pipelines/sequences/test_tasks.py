@@ -153,7 +153,10 @@ def test_cells_and_layers(cell: Any):
         (dict(anneal="30:0.5", anneal_updates=0), "anneal_updates 0: must be at least 1"),
         (dict(anneal_updates=5), "anneal_updates 5: of what"),
         (dict(anneal="30:0.5", noise_c=1.0), "noise_c 1.0 and anneal 30:0.5: give one"),
-        (dict(anneal="30:0.5", activation="hard"), "anneal 30:0.5: activation hard has no noise"),
+        (
+            dict(anneal="30:0.5", activation="hard"),
+            "anneal 30:0.5: activation hard has no noise; give a noisy one",
+        ),
         (dict(noise_alpha=1.2, activation="soft"), "noise_alpha 1.2: activation soft has no noise"),
         (dict(max_length=0), "max_length 0: must be from 1 to 1"),
         (dict(max_length=20_000), "max_length 20000: must be from 1 to 1"),
