@@ -47,7 +47,9 @@ class Hard(NamedTuple):
 
     def expansion(self, x: Tensor) -> Tensor:
         """u(x)."""
-        return x if self == HARD_TANH else x * self.slope + self.offset
+        if self.slope == 1 and self.offset == 0:
+            return x
+        return torch.add(x.new_tensor(self.offset), x, alpha=self.slope)
 
     def __call__(self, x: Tensor) -> Tensor:
         """h(x)."""
@@ -118,7 +120,8 @@ def sigma(v: Tensor, p: Tensor, c: Tensor) -> Tensor:
 class _Noisy(torch.autograd.Function):
     """`u + alpha v + direction sgn(v) sigma(v) noise`, with v = clamp(u, low, high) - u.
 
-    Written out, since autograd's own chain of a dozen small steps takes several times as long.
+    Written out, since autograd's own chain of a dozen small steps takes several times as long. With
+    t = tanh(abs(p) v / 2), which has the sign of v, sgn(v) sigma(v) is c t abs(t) / 4.
     """
 
     generate_vmap_rule = True
@@ -134,29 +137,33 @@ class _Noisy(torch.autograd.Function):
         low: float,
         high: float,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        v = u.clamp(low, high) - u
-        gate = torch.sigmoid(p * v) - 0.5
-        # The noise as it enters, without (sigmoid - 1/2)^2.
-        push = torch.sign(v) * noise * (c * direction)
-        return torch.add(u, v, alpha=alpha).addcmul(push, gate.square()), v, gate, push
+        v = u.clamp(low, high).sub_(u)
+        t = torch.tanh(v * (p.abs() / 2))
+        push = noise * (c * (direction / 4))
+        phi = torch.add(u, v, alpha=alpha).addcmul_(push, t.abs().mul_(t))
+        return phi, v, t, push
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
         _, p, _, _, alpha, _, _, _ = inputs
-        _, v, gate, push = output
-        ctx.mark_non_differentiable(v, gate, push)
-        ctx.save_for_backward(p, v, gate, push)
+        _, v, t, push = output
+        ctx.mark_non_differentiable(v, t, push)
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(p, v, t, push)
         ctx.alpha = alpha
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Any) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         grad = grads[0]
-        p, v, gate, push = ctx.saved_tensors
-        # Of push (sigmoid(p v) - 1/2)^2 by p v; the sigmoid's own slope is 1/4 - gate^2.
-        slope = 2 * push * gate * (0.25 - gate.square())
-        # Summed over what p was broadcast to.
-        grad_p = (grad * slope * v).sum_to_size(p.shape) if ctx.needs_input_grad[1] else None
+        if grad is None:
+            return (None,) * 8
+        p, v, t, push = ctx.saved_tensors
+        # Of push t abs(t) by abs(p) v: 2 push abs(t) (1 - t^2), and v is halved in t.
+        slope = torch.ops.aten.tanh_backward(grad, t).mul_(t.abs()).mul_(push)
+        grad_p = None
+        if ctx.needs_input_grad[1]:  # summed over what p was broadcast to
+            grad_p = (slope * v).sum_to_size(p.shape) * torch.sign(p)
         # v falls by 1 with u where it is not 0, and does not change elsewhere.
-        flat = torch.where(v != 0, slope * p + ctx.alpha, 0.0)
-        return grad - grad * flat, grad_p, None, None, None, None, None, None
+        grad_u = torch.where(v != 0, grad * (1 - ctx.alpha), grad)
+        return grad_u.addcmul_(slope, p.abs(), value=-1), grad_p, *([None] * 6)
