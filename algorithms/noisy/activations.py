@@ -99,6 +99,16 @@ class NoisyActivation(nn.Module):
         else:
             nn.init.uniform_(self.p, -1, 1, generator=self.generator)
 
+    @property
+    def direction(self) -> int:
+        """Of the noise in the form `output`: sgn(1 - alpha)."""
+        return (self.alpha < 1) - (self.alpha > 1)
+
+    def draw(self, noise: Tensor) -> Tensor:
+        """Fills a tensor with noise, in place."""
+        noise.normal_(generator=self.generator)
+        return noise.abs_() if self.half_normal else noise
+
     def set_c(self, c: float) -> None:
         """Changes how much noise there is.
 
@@ -147,7 +157,7 @@ class NoisyActivation(nn.Module):
             return h
         v = h - self.hard.expansion(x)
         # At alpha = 1 there is no noise in the form "output".
-        direction = (self.alpha < 1) - (self.alpha > 1) if self.form == "output" else 1
+        direction = self.direction if self.form == "output" else 1
         pushed: Tensor | float = 0.0
         if self.half_normal and direction:
             push = direction * HALF_NORMAL_MEAN
@@ -159,11 +169,7 @@ class NoisyActivation(nn.Module):
         return h + (self.alpha - 1) * v + pushed
 
     def _noise(self, x: Tensor) -> Tensor:
-        if self.generator is None:
-            noise = torch.randn_like(x)
-        else:
-            noise = torch.empty_like(x).normal_(generator=self.generator)
-        return noise.abs_() if self.half_normal else noise
+        return self.draw(torch.empty_like(x))
 
     def _of_units(self, x: Tensor) -> Tensor:
         """p, where x has its units."""

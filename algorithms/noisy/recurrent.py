@@ -16,7 +16,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
+from algorithms.noisy import fused
 from algorithms.noisy.activations import NoisyHardSigmoid, NoisyHardTanh
+from algorithms.noisy.functions import HARD_TANH
 from algorithms.noisy.steps import gru_step, lstm_step
 
 MakeActivation = Callable[[int], nn.Module]
@@ -276,6 +278,36 @@ class NoisyLSTM(_Recurrent):
         """As `nn.LSTM`: the outputs of all steps, packed when the input is, and the last (h, c)."""
         out, last = self._carry_out(input, hx)
         return out, (last[0], last[1])
+
+    def _through_time(
+        self, name: str, data: Tensor, sizes: Sequence[int], state: tuple[Tensor, ...]
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        kernels = self._kernels(name, data)
+        if kernels is None or sizes[0] != sizes[-1]:
+            return super()._through_time(name, data, sizes, state)
+        projected = self._projected(name, data).view(len(sizes), sizes[0], -1)
+        if is_reverse := name.endswith("_reverse"):
+            projected = projected.flip(0)
+        weight_hh = self._weight("weight_hh", name)
+        out, state = fused.lstm(projected, (state[0], state[1]), weight_hh, *kernels)
+        return (out.flip(0) if is_reverse else out).flatten(0, 1), state
+
+    def _kernels(self, name: str, data: Tensor) -> tuple[fused.Kernel, fused.Kernel] | None:
+        """How the activations are computed over a whole sequence; None: step by step."""
+        is_plain = data.dtype in (torch.float32, torch.float64) and not self.proj_size
+        if (
+            not is_plain
+            or not torch.is_grad_enabled()
+            or torch.compiler.is_compiling()
+            or torch.is_autocast_enabled(data.device.type)
+        ):
+            return None
+        gate = fused.kernel_of(self.gates[name])
+        candidate = fused.kernel_of(self.candidates[name])
+        # Its own output is what a cell's candidate is, too: a slope of 1 is taken for granted.
+        if gate is None or candidate is None or candidate.hard != HARD_TANH:
+            return None
+        return gate, candidate
 
     def _step(self, name: str, projected: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         weight_hr = self._weight("weight_hr", name) if self.proj_size else None

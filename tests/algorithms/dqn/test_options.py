@@ -96,5 +96,5 @@ def test_options_are_frozen_and_documented():
 
     source = "".join(inspect.getsource(cls) for cls in DQNOptions.__mro__[:-1])
     for field in dataclasses.fields(DQNOptions):
-        after = source.split(f"    {field.name}: ", 1)[1].split("\n", 1)[1]
+        after = source.split(f"\n    {field.name}: ", 1)[1].split("\n", 1)[1]
         assert after.lstrip().startswith('"""'), f"{field.name} has no docstring"

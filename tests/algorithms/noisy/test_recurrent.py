@@ -1,5 +1,6 @@
 """LSTM and GRU against torch's own and against a step written out."""
 
+import copy
 from typing import Any
 
 import pytest
@@ -10,12 +11,15 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 from algorithms.noisy import (
     HardSigmoid,
     HardTanh,
+    NoisyActivation,
     NoisyGRU,
     NoisyGRUCell,
+    NoisyHardSigmoid,
     NoisyHardTanh,
     NoisyLSTM,
     NoisyLSTMCell,
     noisy_parts,
+    set_generator,
 )
 from algorithms.noisy.functions import hard_sigmoid, hard_tanh
 
@@ -31,6 +35,10 @@ SHAPES = pytest.mark.parametrize(
         dict(num_layers=3, bidirectional=True, bias=False),
     ],
 )
+
+
+def seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
 
 
 @pytest.fixture(autouse=True)
@@ -229,3 +237,73 @@ def test_what_does_not_fit_is_refused():
         NoisyGRU(5, 0)
     with pytest.raises(ValueError, match="dropout 2"):
         NoisyGRU(5, 3, dropout=2)
+
+
+def stepwise(network: NoisyLSTM) -> NoisyLSTM:
+    """The same network, which goes step by step."""
+    other = copy.deepcopy(network)
+    other._kernels = lambda name, data: None  # type: ignore[method-assign]
+    return other
+
+
+@pytest.mark.parametrize("options", [dict(), dict(num_layers=2, bidirectional=True)])
+@pytest.mark.parametrize(
+    ("gate", "candidate"),
+    [
+        (NoisyHardSigmoid, NoisyHardTanh),
+        (HardSigmoid, HardTanh),
+        (HardSigmoid, NoisyHardTanh),
+        (
+            lambda: NoisyHardSigmoid(0.8, c=4, num_units=21),
+            lambda: NoisyHardTanh(1.3, c=4, half_normal=True, num_units=7),
+        ),
+        (lambda: NoisyHardTanh(1.2), lambda: NoisyHardTanh(1.0, c=9)),
+    ],
+)
+def test_a_whole_sequence_is_its_steps(
+    gate: Any, candidate: Any, options: dict[str, Any], monkeypatch: Any
+):
+    """In values and in all gradients, noise being the same everywhere."""
+    monkeypatch.setattr(NoisyActivation, "draw", lambda self, noise: noise.fill_(0.7))
+    make: dict[str, Any] = dict(gate=lambda units: gate(), candidate=lambda units: candidate())
+    whole = NoisyLSTM(5, 7, **options, **make).double()
+    for weight in whole.parameters():
+        if weight.ndim == 2:
+            nn.init.normal_(weight)  # so that units saturate
+    steps = stepwise(whole)
+    rows = options.get("num_layers", 1) * (1 + options.get("bidirectional", False))
+    inputs = [torch.randn(6, 3, 5), torch.randn(rows, 3, 7), torch.randn(rows, 3, 7)]
+    found = []
+    for network in (whole, steps):
+        x, h, c = (one.double().clone().requires_grad_() for one in inputs)
+        out, last = network(x, (h, c))
+        # Also through the states, and not all of the outputs.
+        (out[1:5].square().sum() + last[0].sum() + 2 * last[1].square().sum()).backward()
+        grads = [one.grad for one in (x, h, c, *network.parameters())]
+        found.append([out, *last, *grads])
+    assert len(found[0]) == len(found[1])
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
+
+
+def test_a_whole_sequence_has_noise_of_each_step_and_unit():
+    network = NoisyLSTM(5, 7, candidate=lambda units: NoisyHardTanh(c=9, generator=seeded(1)))
+    for weight in network.parameters():
+        if weight.ndim == 2:
+            nn.init.normal_(weight, std=3)
+    x = torch.randn(1, 1, 5).expand(6, 4, 5)
+    first = network(x)[0]
+    assert not torch.equal(first, network(x)[0])
+    assert not torch.equal(first[:, 0], first[:, 1])
+    set_generator(network, seeded(2))
+    again = network(x)[0]
+    set_generator(network, seeded(2))
+    assert torch.equal(network(x)[0], again)
+
+
+def test_sequences_of_several_lengths_have_noise_too():
+    network = NoisyLSTM(5, 7)
+    packed = pack_padded_sequence(torch.randn(6, 3, 5), torch.tensor([6, 3, 2]))
+    out, _ = network(packed)
+    out.data.sum().backward()
+    assert all(p.grad is not None for p in network.parameters())
