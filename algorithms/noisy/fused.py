@@ -4,7 +4,8 @@ Autograd's chain of small steps takes most of the time of a small LSTM. Here a s
 operations on all gates together, and the weights' gradient is one product at the end.
 
 Shapes: T steps, B examples, H units; the gates lie as i, f, g, o, as in `nn.LSTM`. Notation and
-formulas are those of `functions`; t = tanh(abs(p) v / 2), so that sgn(v) sigma(v) = c t abs(t) / 4.
+formulas are those of `functions`, and s = sigmoid(abs(p) v) - 1/2, so that sgn(v) sigma(v) is
+c s abs(s).
 """
 
 from __future__ import annotations
@@ -69,7 +70,6 @@ def lstm(
     size = wide // 4
     like = projected
     # Per column of i, f, g, o.
-    parts = ((gate, 2 * size), (candidate, size), (gate, size))
 
     def columns(of_gate: float, of_candidate: float) -> Tensor:
         values = like.new_empty(wide).fill_(of_gate)
@@ -82,11 +82,11 @@ def lstm(
     low, high = columns(*(h.low for h in hards)), columns(*(h.high for h in hards))
     alpha = columns(gate.alpha, candidate.alpha)
     p_gate, p_candidate = (_p(kernel, like) for kernel in (gate, candidate))
-    push = push_c = None
+    push: list[Tensor] | None = None
+    push_c: list[Tensor] | None = None
     if gate.direction or candidate.direction:
-        noise = [_pushes(kernel, (steps, batch, units), like) for kernel, units in parts]
-        push = torch.cat(noise, dim=2)
-        push_c = _pushes(candidate, (steps, batch, size), like)
+        push = [_pushes(gate, candidate, like.new_empty(batch, wide)) for _ in range(steps)]
+        push_c = [_pushed(candidate, like.new_empty(batch, size)) for _ in range(steps)]
     h, c, hs = _LSTM.apply(  # type: ignore[misc]
         projected,
         *state,
@@ -108,12 +108,20 @@ def _p(kernel: Kernel, like: Tensor) -> Tensor:
     return kernel.module.p.to(like.dtype)
 
 
-def _pushes(kernel: Kernel, shape: tuple[int, ...], like: Tensor) -> Tensor:
-    """The noise as it enters: times c / 4, and signed."""
+def _pushes(gate: Kernel, candidate: Kernel, out: Tensor) -> Tensor:
+    """The noise of i, f, g, o as it enters, (B, 4 H)."""
+    size = out.shape[1] // 4
+    _pushed(gate, out)
+    out[:, 2 * size : 3 * size] = _pushed(candidate, out.new_empty(len(out), size))
+    return out
+
+
+def _pushed(kernel: Kernel, out: Tensor) -> Tensor:
+    """The noise as it enters: times c, and signed."""
     if kernel.module is None or not kernel.direction:
-        return like.new_zeros(shape)
-    noise = kernel.module.draw(like.new_empty(shape))
-    return noise.mul_(kernel.module.c.to(like.dtype) * (kernel.direction / 4))
+        return out.zero_()
+    kernel.module.draw(out)
+    return out.mul_(kernel.module.c.to(out.dtype) * kernel.direction)
 
 
 class _LSTM(torch.autograd.Function):
@@ -128,8 +136,8 @@ class _LSTM(torch.autograd.Function):
         weight_hh: Tensor,
         p_gate: Tensor,
         p_candidate: Tensor,
-        push: Tensor | None,
-        push_c: Tensor | None,
+        push: list[Tensor] | None,
+        push_c: list[Tensor] | None,
         columns: tuple[Tensor, ...],
         hard: Hard,
         alpha_c: float,
@@ -137,91 +145,92 @@ class _LSTM(torch.autograd.Function):
         steps, batch, wide = projected.shape
         size = wide // 4
         slope, offset, low, high, alpha = columns
-        p = _spread(p_gate, p_candidate, size)
-        new = projected.new_empty
-        # u holds the raw gates first; a the activated ones.
-        u, v, a = (new(steps, batch, wide) for _ in range(3))
-        v_c, h_c = (new(steps, batch, size) for _ in range(2))
-        hs, cs = new(steps + 1, batch, size), new(steps + 1, batch, size)
-        hs[0], cs[0] = h, c
-        t, t_c = (new(0), new(0)) if push is None else (torch.empty_like(v), torch.empty_like(v_c))
-        half, half_c = p.abs() / 2, p_candidate.abs() / 2
+        p, p_c = _spread(p_gate, p_candidate, size).abs(), p_candidate.abs()
         weight = weight_hh.t()
-        for at in range(steps):
-            torch.addmm(projected[at], hs[at], weight, out=u[at])
-            torch.addcmul(offset, u[at], slope, out=u[at])
-            torch.clamp(u[at], low, high, out=v[at])
-            v[at].sub_(u[at])
-            torch.addcmul(u[at], v[at], alpha, out=a[at])
+        u, s, s_c = (projected.new_empty(batch, n) for n in (wide, wide, size))
+        hs = projected.new_empty(steps + 1, batch, size)
+        hs[0] = h
+        # Of each step small tensors, not of all one large: those would be new memory every time.
+        kept: list[tuple[Tensor, ...]] = []
+        for at, (raw, h, h_next) in enumerate(
+            zip(projected.unbind(), hs.unbind(), hs[1:].unbind(), strict=False)
+        ):
+            torch.addmm(raw, h, weight, out=u)
+            torch.addcmul(offset, u, slope, out=u)
+            v = u.clamp(low, high).sub_(u)
+            a = torch.addcmul(u, v, alpha)
             if push is not None:
-                torch.mul(v[at], half, out=t[at])
-                t[at].tanh_()
-                a[at].addcmul_(push[at], t[at].abs().mul_(t[at]))
-            i, f, g, o = a[at].split(size, dim=1)
-            torch.mul(f, cs[at], out=cs[at + 1])
-            now = cs[at + 1].addcmul_(i, g)
-            torch.clamp(now, hard.low, hard.high, out=v_c[at])
-            v_c[at].sub_(now)
-            torch.add(now, v_c[at], alpha=alpha_c, out=h_c[at])
+                torch.mul(v, p, out=s).sigmoid_().sub_(0.5)
+                a.addcmul_(push[at], torch.abs(s, out=u).mul_(s))
+            i, f, g, o = a.split(size, dim=1)
+            before, c = c, torch.mul(f, c).addcmul_(i, g)
+            v_c = c.clamp(hard.low, hard.high).sub_(c)
+            out = torch.add(c, v_c, alpha=alpha_c)
             if push_c is not None:
-                torch.mul(v_c[at], half_c, out=t_c[at])
-                t_c[at].tanh_()
-                h_c[at].addcmul_(push_c[at], t_c[at].abs().mul_(t_c[at]))
-            torch.mul(o, h_c[at], out=hs[at + 1])
-        ctx.save_for_backward(
-            weight_hh, p_gate, p_candidate, push, push_c, v, a, t, v_c, h_c, t_c, hs, cs
-        )
+                torch.mul(v_c, p_c, out=s_c).sigmoid_().sub_(0.5)
+                out.addcmul_(push_c[at], s_c.abs().mul_(s_c))
+            torch.mul(o, out, out=h_next)
+            kept.append((v, a, before, v_c, out))
+        ctx.save_for_backward(weight_hh, p_gate, p_candidate, hs)
+        # Of this function's own making: nobody else changes them.
+        ctx.kept, ctx.push, ctx.push_c = kept, push, push_c
         ctx.columns, ctx.alpha_c = columns, alpha_c
-        return hs[-1].clone(), cs[-1].clone(), hs[1:]
+        return hs[-1].clone(), c, hs[1:]
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Any) -> tuple[Any, ...]:  # type: ignore[override]
-        weight_hh, p_gate, p_candidate, push, push_c, v, a, t, v_c, h_c, t_c, hs, cs = (
-            ctx.saved_tensors
-        )
+        weight_hh, p_gate, p_candidate, hs = ctx.saved_tensors
+        push, push_c = ctx.push, ctx.push_c
         slope, alpha, alpha_c = ctx.columns[0], ctx.columns[4], ctx.alpha_c
-        steps, size = v.shape[0], v.shape[2] // 4
-        p = _spread(p_gate, p_candidate, size)
-        p_abs, p_c_abs = p.abs(), p_candidate.abs()
         grad_h, grad_c, grad_hs = grads
         grad_h, grad_c = grad_h.clone(), grad_c.clone()
-        # By what a unit's gradient is multiplied that its noise does not see: alpha's share.
-        kept, kept_c = torch.where(v != 0, 1 - alpha, 1.0), torch.where(v_c != 0, 1 - alpha_c, 1.0)
-        raw = torch.empty_like(v)
-        pushed = None if push is None else torch.empty_like(v)
-        pushed_c = None if push_c is None else torch.empty_like(v_c)
+        steps, batch, size = grad_hs.shape
+        p, p_c = _spread(p_gate, p_candidate, size).abs(), p_candidate.abs()
+        raw = hs.new_empty(steps, batch, 4 * size)
+        s, flat, by_p = (hs.new_zeros(batch, 4 * size) for _ in range(3))
+        s_c, flat_c, by_p_c = (hs.new_zeros(batch, size) for _ in range(3))
+        views = list(zip(ctx.kept, raw.unbind(), grad_hs.unbind(), strict=True))
         for at in reversed(range(steps)):
-            grad_h.add_(grad_hs[at])
-            i, f, g, o = a[at].split(size, dim=1)
-            grad_out = grad_h * o
-            grad_c.addcmul_(grad_out, kept_c[at])
-            if push_c is not None and pushed_c is not None:
-                through = torch.ops.aten.tanh_backward(grad_out, t_c[at])
-                torch.mul(through.mul_(t_c[at].abs()), push_c[at], out=pushed_c[at])
-                grad_c.addcmul_(pushed_c[at], p_c_abs, value=-1)
-            grad_a = raw[at]
-            torch.mul(grad_c, g, out=grad_a[:, :size])
-            torch.mul(grad_c, cs[at], out=grad_a[:, size : 2 * size])
-            torch.mul(grad_c, i, out=grad_a[:, 2 * size : 3 * size])
-            torch.mul(grad_h, h_c[at], out=grad_a[:, 3 * size :])
-            grad_c = grad_c * f
-            if push is not None and pushed is not None:
-                through = torch.ops.aten.tanh_backward(grad_a, t[at])
-                torch.mul(through.mul_(t[at].abs()), push[at], out=pushed[at])
-                grad_a.mul_(kept[at]).addcmul_(pushed[at], p_abs, value=-1).mul_(slope)
-            else:
-                grad_a.mul_(kept[at]).mul_(slope)
-            grad_h = grad_a @ weight_hh
+            (v, a, before, v_c, out), grad_a, grad_out = views[at]
+            i, f, g, o = a.split(size, dim=1)
+            grad_i, grad_f, grad_g, grad_o = grad_a.split(size, dim=1)
+            grad_h.add_(grad_out)
+            through = grad_h * o
+            torch.sign(v_c, out=flat_c).abs_()
+            grad_c.add_(through).add_(flat_c.mul_(through), alpha=-alpha_c)
+            if push_c is not None:
+                torch.mul(v_c, p_c, out=s_c).sigmoid_().sub_(0.5)
+                through.mul_(_steepness(s_c, push_c[at]))
+                grad_c.addcmul_(through, p_c, value=-1)
+                by_p_c.addcmul_(through, v_c)
+            torch.mul(grad_c, g, out=grad_i)
+            torch.mul(grad_c, before, out=grad_f)
+            torch.mul(grad_c, i, out=grad_g)
+            torch.mul(grad_h, out, out=grad_o)
+            grad_c.mul_(f)
+            torch.sign(v, out=flat).abs_().mul_(grad_a)
+            if push is not None:
+                torch.mul(v, p, out=s).sigmoid_().sub_(0.5)
+                through = _steepness(s, push[at]).mul_(grad_a)
+                grad_a.addcmul_(through, p, value=-1)
+                by_p.addcmul_(through, v)
+            grad_a.addcmul_(flat, alpha, value=-1).mul_(slope)
+            torch.mm(grad_a, weight_hh, out=grad_h)
         grad_weight = raw.flatten(0, 1).t() @ hs[:-1].flatten(0, 1)
         of_gate = of_candidate = None
-        if pushed is not None and pushed_c is not None:
-            sums = (pushed * v).sum(dim=(0, 1))
+        if push is not None:
+            sums = by_p.sum(dim=0)
             both = torch.cat([sums[: 2 * size], sums[3 * size :]])
             of_gate = both.sum_to_size(p_gate.shape) * p_gate.sign()
-            own = sums[2 * size : 3 * size] + (pushed_c * v_c).sum(dim=(0, 1))
+            own = sums[2 * size : 3 * size] + by_p_c.sum(dim=0)
             of_candidate = own.sum_to_size(p_candidate.shape) * p_candidate.sign()
         return raw, grad_h, grad_c, grad_weight, of_gate, of_candidate, *([None] * 5)
+
+
+def _steepness(s: Tensor, push: Tensor) -> Tensor:
+    """Of push s abs(s) by abs(p) v; the sigmoid's own slope is 1/4 - s^2. Overwrites s."""
+    return (s * s).sub_(0.25).mul_(s.abs_()).mul_(push).mul_(-2)
 
 
 def _spread(p_gate: Tensor, p_candidate: Tensor, size: int) -> Tensor:

@@ -70,9 +70,15 @@ OTHER = {
     **dict(num_gpus_per_learner=0.5, lr_schedule="cosine", lr_end=1e-5, lr_decay_frames=10**6),
     **dict(max_gradient_norm=10.0, importance_exponent_frames=10**6),
     **dict(save_replay="every", epsilon_schedule="exponential", rollout_fragment_length=4),
+    **dict(activation="tanh", noise_variant="nah", noise_alpha=1.2, noise_c=2.0),
+    **dict(anneal="30:0.5", anneal_updates=100, anneal_shape="linear"),
 }
 # What another option has to be for one to be changed.
-WITH = {"num_learners": {"num_env_runners": 1}}
+WITH: dict[str, dict[str, Any]] = {
+    "num_learners": {"num_env_runners": 1},
+    "anneal": {"activation": "noisy_hard_tanh"},
+    "anneal_updates": {"activation": "noisy_hard_tanh", "anneal": "30:0.5"},
+}
 
 
 @pytest.mark.parametrize("name", [f.name for f in dataclasses.fields(DQNOptions)])
