@@ -6,7 +6,7 @@ import io
 import re
 import sys
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, Any
 
 import pytest
 import tyro
