@@ -173,10 +173,6 @@ class _PlainOptions:
             ("precision", Precision),
         ):
             check_choice(name, getattr(self, name), choices)
-        defaults = {**_OF_EVERY_TASK, **_OF_TASK[self.task]}
-        for name, value in defaults.items():
-            if getattr(self, name) is None:
-                object.__setattr__(self, name, value)
         for name, (low, high) in _RANGES.items():
             value = getattr(self, name)
             if value is not None and not low <= value <= high:
@@ -206,6 +202,12 @@ class SequenceOptions(AnnealOptions, NoiseOptions, _PlainOptions):
                     f"{name} {getattr(self, name)}: activation {self.activation} has no noise; "
                     "give --activation nan, or leave it out"
                 )
+
+    def resolved(self) -> SequenceOptions:
+        """The same with the task's own values where nothing was said."""
+        defaults = {**_OF_EVERY_TASK, **_OF_TASK[self.task]}
+        missing = {n: value for n, value in defaults.items() if getattr(self, n) is None}
+        return dataclasses.replace(self, **missing)
 
     @property
     def hangs_on_steps(self) -> bool:

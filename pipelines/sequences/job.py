@@ -99,7 +99,7 @@ def config_of(command: TrainOptions, data_hash: str) -> dict[str, Any]:
     return {
         "data": _absolute(command.data),
         "data_hash": data_hash,
-        "options": dataclasses.asdict(command.options),
+        "options": dataclasses.asdict(command.options.resolved()),
     }
 
 

@@ -26,8 +26,7 @@ class Learner:
     what the straight one does.
 
     Args:
-        task: what is learnt.
-        options: how.
+        task: what is learnt, and how: its options.
         device: where.
         seed: of the first weights, the same on all workers, and of the noise.
         worker: which of the workers this is.
@@ -37,13 +36,13 @@ class Learner:
     def __init__(
         self,
         task: Task,
-        options: SequenceOptions,
         *,
         device: torch.device | str = "cpu",
         seed: int = 0,
         worker: int = 0,
         num_workers: int = 1,
     ):
+        options = task.options
         self._task, self._options = task, options
         self.device = torch.device(device)
         self._seed, self._worker = seed, worker

@@ -25,8 +25,8 @@ class SequenceRun(TrainingRun[TrainOptions]):
     def _check(self) -> None:
         from pipelines.sequences.tasks import task_of
 
-        options = self._command.options
-        task = task_of(options, self._seed, self._command.data)
+        task = task_of(self._command.options, self._seed, self._command.data)
+        self._options = task.options
         self._described = task.describe()
         self._num_parameters = sum(p.numel() for p in task.make_network().parameters())
         self._data_hash = hash_of(self._command.data)
@@ -37,7 +37,7 @@ class SequenceRun(TrainingRun[TrainOptions]):
             )
 
     def _divide(self, workers: Workers) -> None:
-        options = self._command.options
+        options = self._options
         assert options.batch_size is not None
         if options.batch_size % workers.number:
             raise UserError(
@@ -62,13 +62,13 @@ class SequenceRun(TrainingRun[TrainOptions]):
 
     def _settings(self) -> Mapping[str, Any]:
         return {
-            "options": dataclasses.asdict(self._command.options),
+            "options": dataclasses.asdict(self._options),
             "data": self._run.config["data"],
         }
 
     def _steps(self) -> int:
-        assert self._command.options.steps is not None
-        return self._command.options.steps
+        assert self._options.steps is not None
+        return self._options.steps
 
     def _done(self) -> Done:
         from pipelines.sequences.checkpoints import done_of

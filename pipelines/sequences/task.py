@@ -28,7 +28,7 @@ class Task(ABC):
     before, `losses_from` and `totals_from`.
 
     Args:
-        options: which, and how large.
+        options: which, and how large; `SequenceOptions.resolved`.
         seed: of its examples; those of a split are the same for every seed.
         data: paths of what it learns from, as many as it needs.
 

@@ -13,7 +13,6 @@ from arcadia.crew import Crew
 from arcadia.runs import RunFolder
 from arcadia.training_loop import Done, TrainingLoop
 from pipelines.sequences.checkpoints import load_state, save_state
-from pipelines.sequences.config import SequenceOptions
 from pipelines.sequences.learner import Learner
 from pipelines.sequences.task import Carry, Task
 
@@ -23,8 +22,7 @@ class Training(TrainingLoop[Done]):
 
     Args:
         run: the run, which all workers can reach.
-        task: what is learnt.
-        options: how.
+        task: what is learnt, and how: its options.
         learner: this worker's.
         crew: itself among the others, whose number divides the batch.
         board: where the first one tells how far it is; None: nowhere.
@@ -35,7 +33,6 @@ class Training(TrainingLoop[Done]):
         self,
         run: RunFolder,
         task: Task,
-        options: SequenceOptions,
         learner: Learner,
         *,
         crew: Crew,
@@ -49,7 +46,7 @@ class Training(TrainingLoop[Done]):
             done, carry = load_state(run.find_checkpoint()[0], learner)
             learner.carry = tuple(crew.share(part).to(learner.device) for part in carry) or None
         self._carry: Carry = ()
-        periods: Any = options  # whose defaults the task has filled in
+        periods: Any = task.options  # whose defaults the task has filled in
         super().__init__(
             run, periods, crew=crew, done=done, board=board, on_validation=on_validation
         )
@@ -97,7 +94,6 @@ def train_worker(settings: dict[str, Any]) -> None:
     task = task_of(options, settings["seed"], settings["data"])
     learner = Learner(
         task,
-        options,
         device=device,
         seed=settings["seed"],
         worker=crew.worker,
@@ -106,7 +102,6 @@ def train_worker(settings: dict[str, Any]) -> None:
     Training(
         RunFolder.open(settings["run"]),
         task,
-        options,
         learner,
         crew=crew,
         board=settings["board"],

@@ -40,8 +40,7 @@ def sweep_trial(options: SequenceOptions, *, seed: int = 0, data: Sequence[str] 
     Training(
         run,
         task,
-        options,
-        Learner(task, options, device=device, seed=seed),
+        Learner(task, device=device, seed=seed),
         crew=Crew(),
         on_validation=lambda step, figures: tune.report({"step": step, **figures}),
     ).carry_on()

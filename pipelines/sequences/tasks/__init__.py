@@ -20,6 +20,6 @@ _CLASSES: Mapping[TaskName, str] = {
 
 
 def task_of(options: SequenceOptions, seed: int, data: Sequence[str] = ()) -> Task:
-    """The task that options name; see `Task`."""
+    """The task that options name, with its own values where they say nothing; see `Task`."""
     module = importlib.import_module(f"{__name__}.{options.task}")
-    return getattr(module, _CLASSES[options.task])(options, seed, data)
+    return getattr(module, _CLASSES[options.task])(options.resolved(), seed, data)

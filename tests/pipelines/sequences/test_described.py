@@ -70,7 +70,7 @@ def described(data: tuple[str, ...], **more: Any) -> Described:
 
 
 def learnt(task: Described) -> dict[str, float]:
-    learner = Learner(task, task.options, seed=1)
+    learner = Learner(task, seed=1)
     assert task.options.steps is not None
     for step in range(task.options.steps):
         learner.step(step, task.training_batch(step))

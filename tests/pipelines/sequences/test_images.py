@@ -66,7 +66,7 @@ def test_mnist_is_read(mnist: Path):
 @pytest.mark.parametrize("activation", ["nan", "nani", "nanis", "nanil", "hard"])
 def test_classes_are_learnt(mnist: Path, activation: str):
     task = images(mnist, activation=activation)
-    learner = Learner(task, task.options, seed=1)
+    learner = Learner(task, seed=1)
     for step in range(150):
         learner.step(step, task.training_batch(step))
     assert task.figures(learner.totals(task.batches("test")))["error"] < 0.1

@@ -15,6 +15,7 @@ from arcadia.cli import main
 from arcadia.runs import RunFolder
 from arcadia.telemetry import read_scalars
 from tests.pipelines.commands import Done, call_with
+from tests.pipelines.sequences.test_images import parquet
 
 pytestmark = pytest.mark.usefixtures("ray_session")
 
@@ -61,6 +62,16 @@ def test_a_network_is_trained_and_reported(trained: Path, folder: Path):
     html = (trained / "report.html").read_text()
     assert "Unique integers, nan" in html and "c of the noisy activations" in html
     assert read_scalars(run)["train/noise_c"][1][-1] == 0.5
+
+
+def test_a_task_brings_its_own_values(tmp_path: Path, call: Any):
+    words = ["--task", "images", "--data", tmp_path / "some.parquet", "--steps", 2]
+    parquet(tmp_path / "some.parquet", "abc" * 30)
+    done = call("train", "sequence", *words, "--run-dir", tmp_path / "run", "--seed", 1)
+    assert done.code == 0, done.error
+    options = RunFolder.open(tmp_path / "run").config["options"]
+    assert (options["hidden_size"], options["batch_size"], options["steps"]) == (256, 64, 2)
+    assert "82 pictures of 3 classes to train on" in done.out
 
 
 def test_runs_are_judged_by_the_same_examples(trained: Path, call: Any):

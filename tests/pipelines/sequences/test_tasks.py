@@ -173,5 +173,7 @@ def test_what_means_nothing_is_refused(options: dict[str, Any], said: str):
 
 
 def test_a_task_brings_its_defaults_and_takes_others():
-    options = SequenceOptions(task="associative_recall", steps=7)
+    given = SequenceOptions(task="associative_recall", steps=7)
+    assert given.hidden_size is None
+    options = task_of(given, 0).options
     assert (options.hidden_size, options.batch_size, options.steps) == (100, 16, 7)

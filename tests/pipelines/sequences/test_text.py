@@ -100,7 +100,7 @@ def test_the_next_word_is_learnt(tmp_path: Path, counting: str):
 
 def _training(run: RunFolder, data: str, chosen: SequenceOptions) -> Training:
     task = task_of(chosen, 1, (data,))
-    return Training(run, task, chosen, Learner(task, chosen, seed=1), crew=Crew())
+    return Training(run, task, Learner(task, seed=1), crew=Crew())
 
 
 def _begun(folder: Path, data: str, chosen: SequenceOptions) -> RunFolder:
@@ -135,7 +135,7 @@ def test_what_is_remembered_goes_on_too(tmp_path: Path, counting: str, cell: Any
     _training(run, counting, chosen).carry_on()
     states = []
     for name in ("straight", "broken"):
-        learner = Learner(language(counting, steps=16, cell=cell), chosen)
+        learner = Learner(language(counting, steps=16, cell=cell))
         place = RunFolder.open(str(tmp_path / name)).find_checkpoint()[0]
         done, carry = load_state(place, learner)
         assert done.step == 16 and len(carry) == (2 if cell == "lstm" else 1)

@@ -43,7 +43,7 @@ def begun(folder: Path, chosen: SequenceOptions, seed: int = 1) -> RunFolder:
 
 def training(run: RunFolder, chosen: SequenceOptions, seed: int = 1, **more: Any) -> Training:
     task = task_of(chosen, seed)
-    return Training(run, task, chosen, Learner(task, chosen, seed=seed), crew=Crew(), **more)
+    return Training(run, task, Learner(task, seed=seed), crew=Crew(), **more)
 
 
 def weights(run: RunFolder) -> dict[str, torch.Tensor]:
@@ -113,7 +113,7 @@ def test_counting_is_learnt(tmp_path: Path, activation: str):
 def test_the_learning_rate_falls():
     chosen = options(lr_schedule="cosine", steps=4)
     task = task_of(chosen, 0)
-    learner = Learner(task, chosen)
+    learner = Learner(task)
     rates = []
     for step in range(4):
         learner.step(step, task.training_batch(step))
@@ -124,7 +124,7 @@ def test_the_learning_rate_falls():
 def test_state_goes_around():
     chosen = options()
     task = task_of(chosen, 0)
-    one, other = Learner(task, chosen), Learner(task, chosen, seed=9)
+    one, other = Learner(task), Learner(task, seed=9)
     one.step(0, task.training_batch(0))
     other.load_state(one.state())
     for step in (1, 2):
@@ -143,5 +143,6 @@ def test_options_of_another_version_are_refused():
 
     values = dataclasses.asdict(options())
     assert options_from(values) == options()
+    assert options_from(dataclasses.asdict(options().resolved())) == options().resolved()
     with pytest.raises(UserError, match="options colour: this version does not know them"):
         options_from(values | {"colour": 1})
