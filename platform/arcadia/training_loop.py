@@ -6,6 +6,7 @@ checkpoints into the run, figures into its TensorBoard folder, how far it is to 
 
 from __future__ import annotations
 
+import math
 import tempfile
 import time
 from abc import ABC, abstractmethod
@@ -93,7 +94,11 @@ class TrainingLoop(ABC, Generic[AnyDone]):
         self._told_at = 0.0
 
     def carry_on(self) -> AnyDone:
-        """Trains until the end, or until the board asks to stop; how far it has come."""
+        """Trains until the end, or until the board asks to stop; how far it has come.
+
+        Raises:
+            FloatingPointError: the loss is no finite number any more; no checkpoint holds that.
+        """
         if self._crew.is_first:
             # What belongs to the checkpoint's own step is there; what came after it is void.
             self._telemetry = Telemetry(self._run, ray_metrics=True, start_step=self._done.step + 1)
@@ -152,11 +157,21 @@ class TrainingLoop(ABC, Generic[AnyDone]):
             is_judged = step % periods.validation_period == 0 or at_end
             is_kept = step % periods.checkpoint_period == 0 or at_end
             if is_judged or is_kept:
+                self._check(losses["loss"])
                 self._before_judging()
             if is_judged:
                 self._validate()
             if is_kept:
                 self._save()
+
+    def _check(self, loss: Tensor) -> None:
+        """Ends the training on all workers where one's loss is no finite number."""
+        mean = self._crew.mean({"loss": float(loss)})["loss"]
+        if not math.isfinite(mean):
+            raise FloatingPointError(
+                f"the loss is {mean} after {self._done.step} steps: lower learning_rate, and begin "
+                "anew"
+            )
 
     def _log(self, values: Mapping[str, float]) -> None:
         if self._telemetry is not None:

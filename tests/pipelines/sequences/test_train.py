@@ -110,6 +110,18 @@ def test_counting_is_learnt(tmp_path: Path, activation: str):
     assert done_of(run).best == found[-1]["error"]
 
 
+def test_a_loss_that_is_no_number_ends_it_before_a_checkpoint_holds_it(tmp_path: Path):
+    chosen = options(optimizer="sgd", learning_rate=1e3, max_gradient_norm=1e9, anneal=None)
+    chosen = dataclasses.replace(chosen, checkpoint_period=7, validation_period=20)
+    run = begun(tmp_path / "run", chosen)
+    part = training(run, chosen)
+    with torch.no_grad():
+        part._learner.network.answer.weight.fill_(float("nan"))  # type: ignore[union-attr, operator]
+    with pytest.raises(FloatingPointError, match="the loss is nan after 7 steps: lower"):
+        part.carry_on()
+    assert run.checkpoints() == []
+
+
 def test_the_learning_rate_falls():
     chosen = options(lr_schedule="cosine", steps=4)
     task = task_of(chosen, 0)
