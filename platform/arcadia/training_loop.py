@@ -151,26 +151,27 @@ class TrainingLoop(ABC, Generic[AnyDone]):
                 now = time.perf_counter()  # after the device has done its work
                 rate = (step - mark_step) * periods.batch_size / max(now - mark, 1e-9)
                 mark, mark_step = now, step
-                self._log(crew.mean(own) | {f"{self.examples}_per_s": rate})
+                found = crew.mean(own)
+                self._check(found["loss"])
+                self._log(found | {f"{self.examples}_per_s": rate})
             stopped = crew.agree(self._tell())
             at_end = stopped or step == periods.steps
             is_judged = step % periods.validation_period == 0 or at_end
             is_kept = step % periods.checkpoint_period == 0 or at_end
             if is_judged or is_kept:
-                self._check(losses["loss"])
+                self._check(crew.mean({"loss": float(losses["loss"])})["loss"])
                 self._before_judging()
             if is_judged:
                 self._validate()
             if is_kept:
                 self._save()
 
-    def _check(self, loss: Tensor) -> None:
-        """Ends the training on all workers where one's loss is no finite number."""
-        mean = self._crew.mean({"loss": float(loss)})["loss"]
-        if not math.isfinite(mean):
+    def _check(self, mean_loss: float) -> None:
+        """Ends the training, on all workers, where the loss is no finite number."""
+        if not math.isfinite(mean_loss):
             raise FloatingPointError(
-                f"the loss is {mean} after {self._done.step} steps: lower learning_rate, and begin "
-                "anew"
+                f"the loss is {mean_loss} after {self._done.step} steps: lower learning_rate, and "
+                "begin anew"
             )
 
     def _log(self, values: Mapping[str, float]) -> None:
