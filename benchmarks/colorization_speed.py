@@ -7,6 +7,7 @@
 - **loader**: images a second that are decoded, cropped and mirrored, for each core.
 - **inference**: images a second of the workers of `arcadia colorize`, from file to file, their
   start-up left out, against the bare network on pictures in memory, in turns.
+- **pieces**: milliseconds a picture of 256 x 256 of what colouring is made of.
 - **sizes**: seconds a picture by its size, as in the paper's table.
 
 Pictures are the test data's photographs. `python -m benchmarks.places_speed` measures what makes
@@ -214,6 +215,25 @@ def _color(source: Path, network: Colorizer, num_cpus: int) -> float:
     return (len(plan.items) - before) / seconds
 
 
+def pieces(files: Sequence[bytes], width: float, rounds: int) -> dict[str, Any]:
+    """Milliseconds a picture, in batches of 16, of each piece of colouring."""
+    from arcadia.media import image_bytes, read_layers
+
+    network = Colorizer(_NUM_CLASSES, NetworkOptions(width=width)).eval()
+    images = [read_layers(data, "picture")[0] for data in files[:16]]
+    rgb = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() / 255
+    lightness, _ = split(rgb, "lab")
+    color = network.predict_color(lightness)
+    work: dict[str, Callable[[], Any]] = {
+        "read": lambda: [read_layers(data, "picture") for data in files[:16]],
+        "split": lambda: split(rgb, "lab"),
+        "network": lambda: network(lightness),
+        "join": lambda: network.paint(lightness, color),
+        "write": lambda: [image_bytes(image, ".jpg") for image in images],
+    }
+    return {f"{name}_ms": 1e3 * _seconds(do, rounds) / 16 for name, do in work.items()}
+
+
 def sizes(width: float, rounds: int) -> dict[str, Any]:
     """Seconds of `Colorizer.colorize`, by the picture's size."""
     network = Colorizer(205, NetworkOptions(width=width)).eval()
@@ -283,7 +303,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--only", nargs="*", help="of: training loader inference sizes")
+    parser.add_argument("--only", nargs="*", help="of: training loader inference pieces sizes")
     parser.add_argument("--rounds", type=int, default=5, help="turns (default: 5)")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--json", action="store_true", help="end with one JSON object")
@@ -304,6 +324,7 @@ def main() -> None:
             "loader": lambda: loader(data, 64, 60),
             "inference_1": lambda: inference(files, 1.0, 96, min(rounds, 3), threads),
             "inference_0.25": lambda: inference(files, 0.25, 512, rounds, threads),
+            "pieces_0.25": lambda: pieces(files, 0.25, rounds),
             "sizes_1": lambda: sizes(1.0, rounds),
             "sizes_0.25": lambda: sizes(0.25, rounds),
         }

@@ -4,6 +4,7 @@
 - **prepare**: images a second against a bare loop of decode, cut, resize and encode with OpenCV in
   one process per core, whose results are dropped, in turns; both without their start-up. The bare
   loop judges no colour, looks at no header, and writes nothing.
+- **alone**: the same without Ray, a part at a time in this process, against one bare loop.
 - **memory**: the largest proportional share (PSS) of all processes, many images against few.
 
 Sources are JPEG files made of the test data's photographs, those of little colour left out, at two
@@ -18,8 +19,10 @@ import argparse
 import json
 import multiprocessing
 import os
+import queue
 import statistics
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -165,6 +168,43 @@ def speed(
     }
 
 
+def alone(files: Sequence[bytes], number: int, rounds: int, part_images: int) -> dict[str, Any]:
+    """Both rates of one process, and the median of their ratios."""
+    from pipelines.places.shards import Part
+
+    cv2.setNumThreads(1)
+    turns = []
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder, "source")
+        make_source(root, files, number)
+        paths = sorted(str(path) for path in root.rglob("*.jpg"))
+        config = {"source": str(root)}
+        options = PrepareOptions(size=_SIZE, quality=_QUALITY)
+        for turn in range(rounds + 1):  # the first does not count
+            storage = Storage.at(Path(folder, f"out-{turn}"))
+            plan = make_plan(
+                storage,
+                Source(str(root)),
+                Classes(),
+                part_images=part_images,
+                seed=0,
+                config=config,
+            )
+            began = time.perf_counter()
+            for part in range(plan.num_parts):
+                Part(storage, plan, part, options, call="alone").carry_out()
+            own = time.perf_counter() - began
+            times: queue.SimpleQueue[tuple[float, float]] = queue.SimpleQueue()
+            _bare_loop(paths, threading.Barrier(1), times)
+            began, end = times.get()
+            turns.append((number / own, number / (end - began)))
+    return {
+        "arcadia_images_per_s": statistics.median(own for own, _ in turns[1:]),
+        "bare_images_per_s": statistics.median(other for _, other in turns[1:]),
+        "ratio": statistics.median(own / other for own, other in turns[1:]),
+    }
+
+
 def memory(
     files: Sequence[bytes], numbers: Sequence[int], part_images: int, num_cpus: int
 ) -> dict[str, Any]:
@@ -185,7 +225,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--only", nargs="*", help="of: prepare memory")
+    parser.add_argument("--only", nargs="*", help="of: prepare alone memory")
     parser.add_argument("--rounds", type=int, default=5, help="turns (default: 5)")
     parser.add_argument("--images", type=int, default=32_768, help="of a turn (default: 32768)")
     parser.add_argument(
@@ -210,6 +250,8 @@ def main() -> None:
     measures: dict[str, Callable[[], dict[str, Any]]] = {
         "prepare_512": lambda: speed(large, *work),
         "prepare_256": lambda: speed(small, *work),
+        "alone_512": lambda: alone(large, 2_000, options.rounds, 1_000),
+        "alone_256": lambda: alone(small, 2_000, options.rounds, 1_000),
         "memory": lambda: memory(
             large, options.memory_images, options.memory_part_images, num_cpus
         ),
@@ -221,7 +263,8 @@ def main() -> None:
             continue
         found[name] = measure()
         shown = ", ".join(f"{k} {_shown(v)}" for k, v in found[name].items())
-        print(f"{name}: {shown} (goal: {GOALS[kind]})", flush=True)
+        goal = f" (goal: {GOALS[kind]})" if kind in GOALS else ""
+        print(f"{name}: {shown}{goal}", flush=True)
     if options.json:
         ratios = {name: values["ratio"] for name, values in found.items()}
         print(json.dumps({"machine": where, "places": found, "ratios": ratios}))

@@ -8,6 +8,7 @@ value, too.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -35,7 +36,7 @@ def noisy_candidate(units: int) -> nn.Module:
     return NoisyHardTanh()
 
 
-class _Recurrent(nn.Module):
+class _Recurrent(nn.Module, ABC):
     """Layers of one kind of cell, in one or both directions of time."""
 
     num_gates: int
@@ -187,12 +188,13 @@ class _Recurrent(nn.Module):
     def _weight(self, kind: str, name: str) -> Tensor:
         return getattr(self, f"{kind}_{name}")
 
+    @abstractmethod
     def _step(self, name: str, projected: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        raise NotImplementedError
+        """The state after one more step."""
 
+    @abstractmethod
     def _state_sizes(self) -> tuple[int, ...]:
         """Lengths of the vectors that a state has."""
-        raise NotImplementedError
 
     def _first_states(
         self,

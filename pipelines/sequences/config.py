@@ -6,7 +6,7 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from algorithms.noisy.config import VARIANTS, check_choice
 from algorithms.noisy.options import AnnealOptions, NoiseOptions
@@ -227,8 +227,3 @@ def options_from(values: Mapping[str, Any]) -> SequenceOptions:
     if unknown := sorted(set(values) - known):
         raise UserError(f"options {', '.join(unknown)}: this version does not know them")
     return SequenceOptions(**values)
-
-
-def names_of(choices: Any) -> tuple[str, ...]:
-    """The words of a Literal."""
-    return get_args(choices)
