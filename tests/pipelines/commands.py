@@ -1,8 +1,12 @@
 """Commands of Arcadia's in the tests' own process."""
 
 import json
+import threading
+import time
+from pathlib import Path
 from typing import Any, NamedTuple
 
+import psutil
 import pytest
 
 from arcadia.cli import main
@@ -26,3 +30,19 @@ def call_with(capsys: pytest.CaptureFixture[str], *words: object) -> Done:
     capsys.readouterr()
     code = main([*map(str, words), "--json"])
     return Done(code, *capsys.readouterr())
+
+
+def kill_a_worker(run: Path) -> threading.Thread:
+    """Kills a worker of Ray Train of this process's once a run has a checkpoint, in a thread."""
+
+    def kill() -> None:
+        while not (run / "checkpoints").exists():
+            time.sleep(0.1)
+        for process in psutil.Process().children(recursive=True):
+            if "RayTrainWorker" in " ".join(process.cmdline()):
+                process.kill()
+                return
+
+    thread = threading.Thread(target=kill, daemon=True)
+    thread.start()
+    return thread

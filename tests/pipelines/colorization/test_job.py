@@ -2,20 +2,17 @@
 
 import json
 import shutil
-import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import psutil
 import pytest
 
 from arcadia.runs import RunFolder
 from arcadia.telemetry import read_scalars
 from pipelines.colorization import load_colorizer
 from pipelines.colorization.checkpoints import COLORIZER
-from tests.pipelines.commands import Done, call_with
+from tests.pipelines.commands import Done, call_with, kill_a_worker
 
 pytestmark = pytest.mark.usefixtures("ray_session")
 
@@ -213,16 +210,7 @@ def test_two_workers_learn_what_one_with_twice_the_batch_does(
 
 @pytest.mark.slow
 def test_a_killed_worker_comes_back_from_the_last_checkpoint(ready, tmp_path: Path, call):
-    def kill_one() -> None:
-        while not (tmp_path / "run/checkpoints").exists():
-            time.sleep(0.1)
-        for process in psutil.Process().children(recursive=True):
-            if "RayTrainWorker" in " ".join(process.cmdline()):
-                process.kill()
-                return
-
-    thread = threading.Thread(target=kill_one, daemon=True)
-    thread.start()
+    thread = kill_a_worker(tmp_path / "run")
     words = ["--data", ready, "--run-dir", tmp_path / "run", "--steps", 400, "--seed", 1]
     done = call("train", "colorizer", *words, *SMALL)
     thread.join()

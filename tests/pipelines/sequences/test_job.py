@@ -1,20 +1,17 @@
 """`arcadia train sequence`, `evaluate` and its sweep, in this process, with the tests' Ray."""
 
 import json
-import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 import pytest
 
 from arcadia.cli import main
 from arcadia.runs import RunFolder
 from arcadia.telemetry import read_scalars
-from tests.pipelines.commands import Done, call_with
+from tests.pipelines.commands import Done, call_with, kill_a_worker
 from tests.pipelines.sequences.test_images import parquet
 
 pytestmark = pytest.mark.usefixtures("ray_session")
@@ -174,16 +171,7 @@ def test_two_workers_remember_each_its_own_text(tmp_path: Path, call: Any):
 
 @pytest.mark.slow
 def test_a_killed_worker_comes_back_from_the_last_checkpoint(tmp_path: Path, call: Any):
-    def kill_one() -> None:
-        while not (tmp_path / "run/checkpoints").exists():
-            time.sleep(0.1)
-        for process in psutil.Process().children(recursive=True):
-            if "RayTrainWorker" in " ".join(process.cmdline()):
-                process.kill()
-                return
-
-    thread = threading.Thread(target=kill_one, daemon=True)
-    thread.start()
+    thread = kill_a_worker(tmp_path / "run")
     words = ["--steps", 1500, "--seed", 1, *NOISY, *SMALL]
     done = call("train", "sequence", *words, "--run-dir", tmp_path / "run")
     thread.join()
