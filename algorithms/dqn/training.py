@@ -86,13 +86,18 @@ def check(command: TrainOptions, resumed: RunFolder | None = None) -> None:
     # A Ray of our own has logical CPUs enough, whatever cores there are.
     logical = max(2, os.cpu_count() or 2, math.ceil(num_cpus))
     there = cluster.connect(command.address, num_cpus=logical)
-    cluster.check_gpus(options.num_gpus_per_learner * max(1, options.num_learners))
-    if num_cpus > there.get("CPU", 0):
-        print(
-            f"The actors need {num_cpus:g} CPUs and the cluster has {there.get('CPU', 0):g}: "
-            "training begins once it has grown",
-            flush=True,
-        )
+    num_gpus = options.num_gpus_per_learner * max(1, options.num_learners)
+    learns_here = not options.num_learners and command.seeds is None
+    # Another cluster may start machines for its actors, and nothing in it says how many.
+    if learns_here or cluster.started_here():
+        cluster.check_gpus(num_gpus)
+    for unit, wanted in (("CPU", num_cpus), ("GPU", num_gpus)):
+        if wanted > there.get(unit, 0):
+            print(
+                f"The actors need {wanted:g} {unit}s and the cluster has {there.get(unit, 0):g}: "
+                "training begins once it has grown",
+                flush=True,
+            )
 
 
 def actor_cpus(options: DQNOptions) -> float:

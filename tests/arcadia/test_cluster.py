@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,43 @@ def test_more_gpus_than_there_are_is_refused():
     check_gpus(there)
     with pytest.raises(UserError, match=rf"{there + 1:g}: the cluster has {there:g} GPUs"):
         check_gpus(there + 1)
+
+
+def _train(head, tmp_path: Path, *words: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [
+            *(sys.executable, "-m", "arcadia", "train", "dqn", "--env", "CartPole-v1"),
+            *("--address", head.address, "--run-dir", str(tmp_path / "run"), *words),
+        ],
+        cwd=tmp_path,
+        env=head.environment | {"PYTHONPATH": f"{ROOT / 'platform'}{os.pathsep}{ROOT}"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def test_actors_wait_for_gpus_that_a_cluster_may_grow_to(head, tmp_path):
+    actors = ("--num-env-runners", "1", "--num-learners", "2", "--num-gpus-per-learner", "1")
+    process = _train(head, tmp_path, *actors)
+    assert process.stdout is not None
+    too_long = threading.Timer(90, process.kill)  # ends the output, too
+    too_long.start()
+    try:
+        waits = any("need 2 GPUs and the cluster has 0" in line for line in process.stdout)
+    finally:
+        too_long.cancel()
+        process.kill()
+        process.wait()
+    assert waits
+
+
+def test_a_gpu_for_the_process_that_was_started_is_not_waited_for(head, tmp_path):
+    process = _train(head, tmp_path, "--num-gpus-per-learner", "1")
+    told, _ = process.communicate(timeout=90)
+    assert process.returncode == 2, told
+    assert "num_gpus_per_learner 1: the cluster has 0 GPUs" in told
+    assert not (tmp_path / "run").exists()
 
 
 def test_an_address_that_cannot_be_one_or_where_nobody_is_is_told():
