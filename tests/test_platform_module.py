@@ -3,10 +3,11 @@
 import subprocess
 import sys
 import sysconfig
-import time
 from pathlib import Path
 
 import pytest
+
+from tests.submitting import submit
 
 ROOT = Path(__file__).parents[1]
 CHECK = """
@@ -36,28 +37,10 @@ def test_in_a_ray_task():
 
 
 def test_in_a_submitted_job_which_gets_the_packages_and_returns_its_exit_code(head):
-    def submit(*words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [
-                *("ray", "job", "submit", "--address", head.dashboard),
-                *("--working-dir", ".", "--runtime-env", "platform/runtime_env.yaml", "--"),
-                *("python", "tests/platform_job.py", *words),
-            ],
-            cwd=ROOT,
-            env=head.environment,
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
-
-    for _ in range(10):  # the agent listens before it has told the dashboard that it takes jobs
-        done = submit()
-        if "No available agent" not in done.stdout + done.stderr:
-            break
-        time.sleep(1)
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]
-    assert "the job is fine" in done.stdout
+    done = submit(head, "python", "tests/platform_job.py")
+    assert done.code == 0, done.log[-3000:]
+    assert "the job is fine" in done.log
     # Ray's client says which code it was and exits with 1 itself.
-    failed = submit("3")
-    assert failed.returncode == 1
-    assert "exit code 3" in failed.stdout + failed.stderr
+    failed = submit(head, "python", "tests/platform_job.py", 3)
+    assert failed.code == 1
+    assert "exit code 3" in failed.log

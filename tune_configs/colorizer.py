@@ -4,7 +4,6 @@ ARCADIA_PLACES=places/ arcadia tune tune_configs/colorizer.py
 """
 
 import os
-from typing import Any
 
 from ray import tune
 from ray.tune.schedulers import ASHAScheduler
@@ -12,23 +11,25 @@ from ray.tune.schedulers import ASHAScheduler
 from arcadia.errors import UserError
 from arcadia.tuning import Space
 from pipelines.colorization import ColorizerOptions, NetworkOptions, sweep_trial
+from pipelines.colorization.options import OptimiserName
 
 METRIC = "ab_mse"
 _STEPS = 20_000
 
 
-def trial(parameters: dict[str, Any]) -> None:
+def trial(
+    *, alpha: float, width: float, optimizer: OptimiserName, image_size: int, data: str, seed: int
+) -> None:
     """Trains one; its validations are what Tune sees."""
-    network = NetworkOptions(width=parameters["width"], image_size=parameters["image_size"])
     options = ColorizerOptions(
-        network=network,
-        alpha=parameters["alpha"],
-        optimizer=parameters["optimizer"],
+        network=NetworkOptions(width=width, image_size=image_size),
+        alpha=alpha,
+        optimizer=optimizer,
         batch_size=64,
         steps=_STEPS,
         validation_period=_STEPS // 40,
     )
-    sweep_trial(parameters["data"], options, seed=parameters["seed"])
+    sweep_trial(data, options, seed=seed)
 
 
 def sweep() -> tuple[Space, tune.TuneConfig]:

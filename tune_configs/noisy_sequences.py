@@ -3,12 +3,13 @@
 arcadia tune tune_configs/noisy_sequences.py
 """
 
-from typing import Any
+from typing import cast
 
 from ray import tune
 
 from arcadia.tuning import Space
 from pipelines.sequences import SequenceOptions, sweep_trial
+from pipelines.sequences.config import Activation, TaskName
 
 METRIC = "error"
 _STEPS = 20_000
@@ -25,17 +26,17 @@ _VARIANTS = (
 )
 
 
-def trial(parameters: dict[str, Any]) -> None:
+def trial(*, variant: str, repeat: int, task: TaskName, steps: int, seed: int) -> None:
     """Trains one; its validations are what Tune sees."""
-    activation, _, anneal = parameters["variant"].partition(" ")
+    activation, _, anneal = variant.partition(" ")
     options = SequenceOptions(
-        task=parameters["task"],
-        activation=activation,
+        task=task,
+        activation=cast(Activation, activation),
         anneal=anneal or None,
-        steps=parameters["steps"],
-        validation_period=max(parameters["steps"] // 20, 1),
+        steps=steps,
+        validation_period=max(steps // 20, 1),
     )
-    sweep_trial(options, seed=parameters["seed"] + parameters["repeat"])
+    sweep_trial(options, seed=seed + repeat)
 
 
 def sweep() -> tuple[Space, tune.TuneConfig]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import dataclasses
 
 from pipelines.colorization.options import ColorizerOptions
 
 
 def sweep_trial(data: str, options: ColorizerOptions, *, seed: int = 0) -> None:
-    """Trains a colorizer and reports every validation to Tune: "step", and its figures.
+    """Trains a colorizer and reports every validation to Tune: "step", and its figures, with a
+    checkpoint, from which the trial goes on.
 
     Args:
         data: folder or address of prepared pictures; a part is kept aside.
@@ -17,10 +18,9 @@ def sweep_trial(data: str, options: ColorizerOptions, *, seed: int = 0) -> None:
     """
     import cv2
     import torch
-    from ray import tune
 
     from arcadia.crew import Crew
-    from arcadia.runs import RunFolder
+    from arcadia.trials import TrialReport, trial_run
     from pipelines.colorization.data import shares
     from pipelines.colorization.job import KIND, TrainOptions, config_of
     from pipelines.colorization.learner import Learner
@@ -32,14 +32,9 @@ def sweep_trial(data: str, options: ColorizerOptions, *, seed: int = 0) -> None:
     prepared = PreparedData.open(data)
     training, validation = shares(prepared, None, options.validation_fraction, seed)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    folder = tune.get_context().get_trial_dir()
-    assert folder is not None
-    run = RunFolder.create(
-        Path(folder, "colorizer"),
-        kind=KIND,
-        config=config_of(TrainOptions(data=data, options=options), prepared.hash),
-        seed=seed,
-    )
+    options = dataclasses.replace(options, checkpoint_period=options.validation_period)
+    config = config_of(TrainOptions(data=data, options=options), prepared.hash)
+    run = trial_run(kind=KIND, config=config, seed=seed)
     Training(
         run,
         training,
@@ -49,5 +44,6 @@ def sweep_trial(data: str, options: ColorizerOptions, *, seed: int = 0) -> None:
         crew=Crew(),
         seed=seed,
         num_streams=num_streams_for(options.batch_size, 1),
-        on_validation=lambda step, figures: tune.report({"step": step, **figures}),
+        on_validation=TrialReport(run),
     ).carry_on()
+    run.set_status("completed")

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+import numpy as np
+
 from arcadia.report import Report
 from arcadia.runs import RunFolder
 from arcadia.telemetry import read_scalars
+from pipelines.sequences.config import SequenceOptions, options_from
 
 _AXES = {
     "error": "share of the answers that are wrong",
@@ -41,5 +46,31 @@ def page(run: RunFolder) -> Report:
         found = {label: history[tag] for label, tag in tags.items() if tag in history}
         if found:
             report.curve(title, found, "step", axis)
+    _activation(report, options_from(options), history)
     report.config(run.config)
     return report
+
+
+def _activation(
+    report: Report,
+    options: SequenceOptions,
+    history: Mapping[str, tuple[np.ndarray, np.ndarray]],
+) -> None:
+    """The activation of the candidates, with the noise that there was at the end."""
+    if options.activation not in ("nan", "nah"):  # others' noise is on what goes in
+        return
+    from algorithms.noisy.activations import NoisyHardTanh
+    from algorithms.noisy.figure import activation_figure
+    from algorithms.noisy.functions import HARD_TANH
+
+    made = NoisyHardTanh(**options.noise_arguments(options.activation, 1))
+    annealed = history.get("train/noise_c")
+    c = made.c.item() if annealed is None else float(annealed[1][-1])
+    report.image(
+        "The activation",
+        activation_figure(
+            alphas=(made.alpha,), c=c, half_normal=made.half_normal, hards=(HARD_TANH,)
+        ),
+        f"Of candidates, with the noise of the last step, c = {c:.3g}: its mean, and the band from "
+        "its 5th to its 95th percentile where p is 1. Without noise where it does not saturate.",
+    )

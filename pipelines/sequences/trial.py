@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
-from pathlib import Path
 
 from pipelines.sequences.config import SequenceOptions
 
 
 def sweep_trial(options: SequenceOptions, *, seed: int = 0, data: Sequence[str] = ()) -> None:
-    """Trains a network and reports every validation to Tune: "step", and its figures.
+    """Trains a network and reports every validation to Tune: "step", and its figures, with a
+    checkpoint, from which the trial goes on.
 
     Args:
         options: of the task and how it is learnt. All its workers are this process, on its GPU if
@@ -18,23 +19,17 @@ def sweep_trial(options: SequenceOptions, *, seed: int = 0, data: Sequence[str] 
         data: as `arcadia train sequence --data` takes it.
     """
     import torch
-    from ray import tune
 
     from arcadia.crew import Crew
-    from arcadia.runs import RunFolder
+    from arcadia.trials import TrialReport, trial_run
     from pipelines.sequences.job import KIND, TrainOptions, config_of, hash_of
     from pipelines.sequences.learner import Learner
     from pipelines.sequences.tasks import task_of
     from pipelines.sequences.train import Training
 
-    folder = tune.get_context().get_trial_dir()
-    assert folder is not None
-    run = RunFolder.create(
-        Path(folder, "sequence"),
-        kind=KIND,
-        config=config_of(TrainOptions(options=options, data=tuple(data)), hash_of(data)),
-        seed=seed,
-    )
+    options = dataclasses.replace(options, checkpoint_period=options.validation_period)
+    config = config_of(TrainOptions(options=options, data=tuple(data)), hash_of(data))
+    run = trial_run(kind=KIND, config=config, seed=seed)
     task = task_of(options, seed, data)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     Training(
@@ -42,5 +37,6 @@ def sweep_trial(options: SequenceOptions, *, seed: int = 0, data: Sequence[str] 
         task,
         Learner(task, device=device, seed=seed),
         crew=Crew(),
-        on_validation=lambda step, figures: tune.report({"step": step, **figures}),
+        on_validation=TrialReport(run),
     ).carry_on()
+    run.set_status("completed")

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     )
     from pipelines.stylization.networks import VGG, load_vgg
     from pipelines.stylization.stylizer import Neighbour, Painted, Stylizer
+    from pipelines.stylization.trial import sweep_trial
 
 __all__ = [
     "VGG",
@@ -36,6 +37,7 @@ __all__ = [
     "long_term_weights",
     "preset",
     "style_loss",
+    "sweep_trial",
     "temporal_loss",
     "total_variation_loss",
 ]
@@ -48,6 +50,7 @@ _WHERE = {
     "Stylizer": "stylizer",
     "load_vgg": "networks",
     "preset": "config",
+    "sweep_trial": "trial",
 }
 
 

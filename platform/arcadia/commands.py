@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -9,7 +10,7 @@ import tyro
 
 from arcadia.errors import UserError
 from arcadia.jobs import job_of
-from arcadia.options import CommonOptions, parse
+from arcadia.options import CommonOptions, command_words, parse
 from arcadia.runs import RunFolder
 
 _OF_PROTOCOL = {
@@ -128,21 +129,51 @@ class ReportOptions(CommonOptions):
 @dataclass(frozen=True, kw_only=True)
 class TuneOptions(CommonOptions):
     """Runs the sweep that a Python file describes: its function `sweep()` returns the search space,
-    an AlgorithmConfig with Tune's distributions in it, and a TuneConfig."""
+    an AlgorithmConfig with Tune's distributions in it or a Space, and a TuneConfig. Or goes on with
+    one that stopped: --resume RUN."""
 
-    file: Annotated[str, tyro.conf.Positional]
-    """The Python file, such as tune_configs/dqn_pong.py."""
+    file: Annotated[str | None, tyro.conf.Positional] = None
+    """The Python file, such as tune_configs/dqn_pong.py; not with --resume, which takes the one
+    that the sweep began with."""
+    resume: str | None = None
+    """Sweep to go on with; trials that failed are tried again, others go on from their last
+    checkpoints."""
     num_samples: int | None = None
     """Trials to draw instead of the file's number."""
     max_concurrent_trials: int | None = None
-    """Trials at once instead of the file's number."""
+    """Trials at once instead of the file's number; there are never more than the cluster has
+    resources for."""
+    max_failures: int = 1
+    """How often a trial comes back from its last checkpoint after it failed or its process
+    died; after that it is told as failed, and the others go on."""
+    checkpoint_period: int = 25
+    """Training iterations of an algorithm between two checkpoints of a trial, which a resumed one
+    goes on from; trials of pipelines make one at each validation."""
+    wandb: str | None = None
+    """Project of Weights & Biases that gets all trials; needs the package of arcadia[wandb]."""
+    mlflow: str | None = None
+    """Experiment of MLflow that gets all trials, on the server of MLFLOW_TRACKING_URI; needs the
+    package of arcadia[mlflow]."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("num_samples", "max_concurrent_trials"):
+        for name in ("num_samples", "max_concurrent_trials", "checkpoint_period"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UserError(f"{name} {value}: must be at least 1")
+        if self.max_failures < 0:
+            raise UserError(f"max_failures {self.max_failures}: must be at least 0")
+        if self.resume is None and self.file is None:
+            raise UserError("FILE: give the Python file of a sweep, or --resume RUN")
+        if self.resume is None:
+            return
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if field.name not in ("resume", "address", "json", "debug") and value != field.default:
+                raise UserError(
+                    f"{field.name} {value}: a sweep that goes on keeps what it began with; leave "
+                    "it out"
+                )
 
 
 def evaluate(argv: list[str], prog: str) -> dict[str, Any]:
@@ -187,10 +218,10 @@ def report(argv: list[str], prog: str) -> dict[str, Any]:
 
 
 def tune(argv: list[str], prog: str) -> dict[str, Any]:
-    """`arcadia tune FILE`."""
-    from arcadia.tuning import run_sweep
+    """`arcadia tune FILE`, or `arcadia tune --resume RUN`."""
+    from arcadia.sweep_run import run_sweep
 
-    return run_sweep(parse(TuneOptions, argv, prog))
+    return run_sweep(parse(TuneOptions, argv, prog), command_words(prog, argv))
 
 
 def _evaluate_options(argv: list[str]) -> type[EvaluateOptions]:

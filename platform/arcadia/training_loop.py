@@ -63,7 +63,8 @@ class TrainingLoop(ABC, Generic[AnyDone]):
         crew: this worker among the others.
         done: where it goes on.
         board: where the first one tells how far it is; None: nowhere.
-        on_validation: called by the first one with the steps that are done and what came out.
+        on_validation: called by the first one with the steps that are done and what came out, after
+            the checkpoint of that step, if there is to be one.
     """
 
     judged_by: str
@@ -161,10 +162,11 @@ class TrainingLoop(ABC, Generic[AnyDone]):
             if is_judged or is_kept:
                 self._check(crew.mean({"loss": float(losses["loss"])})["loss"])
                 self._before_judging()
-            if is_judged:
-                self._validate()
+            found = self._validate() if is_judged else None
             if is_kept:
                 self._save()
+            if found is not None:
+                self._on_validation(step, found)
 
     def _check(self, mean_loss: float) -> None:
         """Ends the training, on all workers, where the loss is no finite number."""
@@ -194,20 +196,20 @@ class TrainingLoop(ABC, Generic[AnyDone]):
         self._board.tell.remote(PROGRESS_KEY, {"step": self._done.step, **self._shown})
         return ray.get(self._board.is_stopped.remote())
 
-    def _validate(self) -> None:
-        """Judges; the best network so far is kept, too."""
+    def _validate(self) -> dict[str, float] | None:
+        """Judges; the best network so far is kept, too. The figures, on the first worker."""
         if self._validated_at == self._done.step:
-            return
+            return None
         found = self._judge()
         if found is None:
-            return
+            return None
         self._validated_at = self._done.step
         judged = found[self.judged_by]
         is_best = self._done.best is None or judged <= self._done.best
         if is_best:
             self._done = replace(self._done, best=judged)
         if self._telemetry is None:
-            return
+            return None
         self._shown |= {f"val {self.judged_label}": judged}
         named = {f"validation/{name}": value for name, value in found.items()}
         self._telemetry.scalars(named, self._done.step)
@@ -215,7 +217,7 @@ class TrainingLoop(ABC, Generic[AnyDone]):
         self._telemetry.flush()
         if is_best:
             self._publish("best")
-        self._on_validation(self._done.step, found)
+        return found
 
     def _save(self) -> None:
         if self._crew.is_first and self._saved_at != self._done.step:

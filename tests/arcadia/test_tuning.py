@@ -20,6 +20,19 @@ def sweep():
     return config, tune_config
 """
 
+SEVEN = """
+from tune_configs.dqn_seven_games import sweep as whole
+
+def sweep():
+    config, tune_config = whole()
+    config.training(
+        total_frames=800, steps_per_iteration=100, learning_starts=50, held_out_states=16,
+        replay_capacity=2000, max_episode_frames=200,
+    )
+    config.game["grid_search"] = config.game["grid_search"][:2]
+    return config, tune_config
+"""
+
 # A trial of Catch, whose games last eleven steps, takes no time but that of its worker's start.
 CATCH = """
 from ray import tune
@@ -93,7 +106,18 @@ def test_the_pong_sweep_runs_shrunken(tmp_path, tune):
     # A folder that holds a sweep is not mixed with another one.
     code, out, err = tune(PONG, "--run-dir", f"{tmp_path}/one")
     assert (code, out) == (2, "")
-    assert "already holds a sweep; choose another --run-dir" in err
+    assert "already holds a run; go on with it by --resume" in err
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("ray_session")
+def test_the_sweep_of_seven_games_runs_shrunken(tmp_path, tune):
+    code, out, err = tune(SEVEN, "--run-dir", f"{tmp_path}/run", "--json")
+    assert code == 0, err
+    result = json.loads(out.splitlines()[-1])
+    assert (result["trials"], result["failed"]) == (2, 0)
+    files = [json.loads(file.read_text()) for file in (tmp_path / "run").glob("*/params.json")]
+    assert {config["game"] for config in files} == {"beam_rider", "breakout"}
 
 
 @pytest.mark.usefixtures("ray_session")

@@ -6,14 +6,15 @@ from pathlib import Path
 import pytest
 
 from arcadia.cli import main
+from arcadia.runs import RunFolder
 
 SHRUNKEN = """
 import dataclasses
 import tune_configs.colorizer as whole
 
-def trial(parameters):
+def trial(*, width, image_size, **others):
     whole._STEPS = 40
-    whole.trial(parameters | {"image_size": 32, "width": parameters["width"] / 5})
+    whole.trial(image_size=32, width=width / 5, **others)
 
 def sweep():
     whole._STEPS = 40
@@ -36,7 +37,9 @@ def test_the_sweep_runs_shrunken(ready: Path, tmp_path: Path, monkeypatch, capsy
     best = result["best"]
     assert best["metric"] == "ab_mse" and best["value"] > 0
     assert {"alpha", "width", "optimizer"} <= set(best["parameters"])
-    assert len(list((tmp_path / "sweep").glob("*/colorizer/run.json"))) == 2
+    assert len(list((tmp_path / "sweep").glob("trial_*/run/run.json"))) == 2
+    # The best one is a run as any other.
+    assert RunFolder.open(best["checkpoint"]).status == "completed"
 
 
 def test_the_sweep_names_what_it_needs(monkeypatch, capsys):

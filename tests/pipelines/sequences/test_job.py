@@ -214,6 +214,6 @@ def test_the_sweep_compares_variants_over_seeds(tmp_path: Path, capsys: Any):
     assert "±" in out and (tmp_path / "sweep" / "comparison.png").stat().st_size > 10_000
     seeds = {
         json.loads(path.read_text())["seed"]
-        for path in (tmp_path / "sweep").glob("*/sequence/run.json")
+        for path in (tmp_path / "sweep").glob("trial_*/run/run.json")
     }
     assert seeds == {5, 6}
