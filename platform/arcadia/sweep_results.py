@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from arcadia.runs import RunFolder
 from arcadia.storage import Storage
 from arcadia.trials import RUN
 
@@ -66,14 +67,26 @@ def best_checkpoint(result: Any) -> str | None:
     """
     if result.checkpoint is None:
         return None
-    run = f"{str(result.path).rstrip('/')}/{RUN}"
-    filesystem = result.filesystem
-    from pyarrow.fs import FileType, LocalFileSystem
+    run = _run_of(result)
+    return result.checkpoint.path if run is None else run.uri
 
-    if filesystem is None or isinstance(filesystem, LocalFileSystem):
-        return run if Storage.at(run).exists("run.json") else result.checkpoint.path
-    there = filesystem.get_file_info(f"{run}/run.json").type == FileType.File
-    return run if there else result.checkpoint.path
+
+def end_runs(results: Any) -> None:
+    """Says in the runs of trials how they ended: a scheduler ends trials without their knowing."""
+    for result in results:
+        run = _run_of(result)
+        if run is not None and run.status == "running":
+            run.set_status("completed" if result.error is None else "failed")
+
+
+def _run_of(result: Any) -> RunFolder | None:
+    """The run that a trial wrote; None: it wrote none."""
+    from pyarrow.fs import LocalFileSystem
+
+    path, filesystem = f"{str(result.path).rstrip('/')}/{RUN}", result.filesystem
+    is_local = filesystem is None or isinstance(filesystem, LocalFileSystem)
+    place = Storage.at(path, None if is_local else filesystem)
+    return RunFolder.open(place) if place.exists("run.json") else None
 
 
 def metric_of(metrics: dict[str, Any] | None, name: str) -> float | None:

@@ -17,6 +17,7 @@ from arcadia.storage import Storage
 from arcadia.sweep_results import (
     TrialResult,
     best_checkpoint,
+    end_runs,
     last_line,
     metric_of,
     print_trials,
@@ -172,6 +173,8 @@ class _Sweep:
                 ) from error
             raise RuntimeError(said) from error
         trials = trial_results(results, metric, mode)
+        if not Stopping.requested:
+            end_runs(results)
         run.set_status("stopped" if Stopping.requested else "completed")
         found: dict[str, Any] = {
             "run": run.uri.rstrip("/"),
