@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import math
-import re
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -13,11 +11,11 @@ from typing import TYPE_CHECKING, Any, Self, SupportsFloat
 
 import numpy as np
 
+from arcadia.gauges import Gauges
 from arcadia.runs import RunFolder
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-    from ray.util.metrics import Gauge
 
 _MAX_VIDEO_FRAMES = 300
 
@@ -27,8 +25,7 @@ class Telemetry:
 
     Args:
         run: where the event files go, under `tensorboard/`.
-        ray_metrics: also set a Ray gauge for every scalar, tagged with the run's name and kind,
-            whenever Ray is initialised in this process.
+        ray_metrics: also set a Ray gauge for every scalar and for the step; see `arcadia.gauges`.
         start_step: where a resumed run goes on; events of an earlier attempt from that step on
             are void, here and in TensorBoard.
     """
@@ -37,16 +34,14 @@ class Telemetry:
         from torch.utils.tensorboard.writer import SummaryWriter
 
         self._run = run
-        self._tags = {"run": run.name, "kind": run.kind} if ray_metrics else None
-        self._gauges: dict[str, Gauge] = {}
+        self._gauges = Gauges(run.storage, run.kind) if ray_metrics else None
         self._writer = SummaryWriter(str(run.scratch("tensorboard")), purge_step=start_step)
 
     def scalars(self, values: Mapping[str, SupportsFloat | None], step: int) -> None:
         """One point for every value that is neither None nor NaN.
 
         Args:
-            values: by name; slashes group. TensorBoard keeps float32. The gauge of "train/loss"
-                is `arcadia_train_loss`.
+            values: by name; slashes group. TensorBoard keeps float32.
             step: the count that the run goes by, such as environment steps.
         """
         for name, value in values.items():
@@ -54,8 +49,8 @@ class Telemetry:
             if math.isnan(number):
                 continue
             self._writer.add_scalar(name, number, step)
-            if self._tags is not None:
-                self._set_gauge(name, number, self._tags)
+        if self._gauges is not None:
+            self._gauges.set({"step": step, **values})
 
     def image(self, tag: str, image_hwc: np.ndarray, step: int) -> None:
         """A picture: uint8 (H, W, 3)."""
@@ -101,6 +96,8 @@ class Telemetry:
 
     def close(self) -> None:
         """Flushes and ends; calling it again does nothing."""
+        if self._gauges is not None:
+            self._gauges.close()
         self._writer.close()
         self._run.sync()
 
@@ -114,19 +111,6 @@ class Telemetry:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
-
-    def _set_gauge(self, name: str, value: float, tags: dict[str, str]) -> None:
-        # Whoever has initialised Ray has imported it; this must not.
-        ray = sys.modules.get("ray")
-        if ray is None or not ray.is_initialized():
-            return
-        if name not in self._gauges:
-            from ray.util.metrics import Gauge
-
-            metric = "arcadia_" + re.sub(r"\W", "_", name, flags=re.ASCII)
-            self._gauges[name] = Gauge(metric, description=name, tag_keys=tuple(tags))
-            self._gauges[name].set_default_tags(tags)
-        self._gauges[name].set(value)
 
 
 def read_scalars(run: RunFolder) -> dict[str, tuple[np.ndarray, np.ndarray]]:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import math
 import os
+import re
 import subprocess
 import sys
 import time
@@ -142,7 +143,7 @@ def test_a_long_video_keeps_its_length_with_fewer_frames(tmp_path: Path):
 
 
 @pytest.mark.slow
-def test_ray_gauges_carry_the_values():
+def test_ray_gauges_carry_the_values_until_they_are_closed():
     pytest.importorskip("ray")
     # A process of its own: the port of the metrics is set when Ray starts.
     code = """
@@ -158,11 +159,12 @@ with Telemetry(run, ray_metrics=True) as telemetry:
     telemetry.scalars({"train/loss-mean": 0.25, "skipped": None}, 1)
     print(port, flush=True)
     sys.stdin.readline()
+sys.stdin.readline()
 """
     env = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join(sys.path),
-        "RAY_metrics_report_interval_ms": "500",
+        "RAY_metrics_report_interval_ms": "1000",
     }
     child = subprocess.Popen(
         [sys.executable, "-c", code],
@@ -174,13 +176,30 @@ with Telemetry(run, ray_metrics=True) as telemetry:
     assert child.stdin is not None and child.stdout is not None
     try:
         port = int(child.stdout.readline().split()[-1])
-        text, deadline = "", time.monotonic() + 20
-        while "arcadia_train_loss_mean" not in text and time.monotonic() < deadline:
-            time.sleep(0.3)
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
-                text = answer.read().decode()
+        (line,) = lines_once(port, True)
+        assert re.search(r'run="[^"/]+/my-run"', line) and 'kind="dqn"' in line
+        assert line.endswith(" 0.25")
+        text = "\n".join(scraped(port))
+        assert "arcadia_before_init" not in text and "arcadia_skipped" not in text
+        time.sleep(6)  # Ray drops what was told once after two seconds
+        assert lines_once(port, True) == [line]
+        child.stdin.write("\n")
+        child.stdin.flush()
+        assert lines_once(port, False) == []
     finally:
         child.communicate("\n", timeout=30)
-    (line,) = (ln for ln in text.splitlines() if ln.startswith("ray_arcadia_train_loss_mean{"))
-    assert 'run="my-run"' in line and 'kind="dqn"' in line and line.endswith(" 0.25")
-    assert "arcadia_before_init" not in text and "arcadia_skipped" not in text
+
+
+def scraped(port: int) -> list[str]:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+        return answer.read().decode().splitlines()
+
+
+def lines_once(port: int, there: bool) -> list[str]:
+    """The gauge's lines once there are some, or none any more."""
+    deadline = time.monotonic() + 20
+    while True:
+        time.sleep(0.3)
+        own = [line for line in scraped(port) if line.startswith("ray_arcadia_train_loss_mean{")]
+        if bool(own) == there or time.monotonic() > deadline:
+            return own
