@@ -85,6 +85,13 @@ class Distributed:
         """By level, minibatch updates to be made."""
         return {name: level.updates_owed for name, level in self.levels.items()}
 
+    @property
+    def queue_depth(self) -> int:
+        """Calls of runners and learners that are under way, and batches drawn for more of them."""
+        calls = sum(len(runner.calls) for runner in self._runners.all)
+        learning = (self.learners.num_calls(n) + v.num_drawn for n, v in self.levels.items())
+        return calls + sum(learning)
+
     def run(self, num_steps: int) -> tuple[dict[str, list[dict[str, float]]], list[Episode]]:
         """Has so many steps taken and acknowledged, and what is owed for them learnt.
 

@@ -24,7 +24,10 @@ class OneProcess:
 
     Attributes:
         num_env_steps: Steps taken in all.
+        queue_depth: Calls under way: there are none.
     """
+
+    queue_depth = 0
 
     def __init__(
         self, runner: DQNRunner, levels: Mapping[str, LocalLevel], *, overlap: bool

@@ -302,6 +302,7 @@ class Training:
         evaluation = result["evaluation"]["env_runners"] if result["evaluated"] else {}
         level = next(iter(self.algo.level_options()))
         learner = {name: result["learners"][level].get(name) for name in _LEARNER}
+        per_step = self.algo.options.emulator_frames_per_step
         return {
             "episode/return_mean": runner.get("episode_return_mean"),
             "evaluation/return_mean": evaluation.get("episode_return_mean"),
@@ -309,6 +310,8 @@ class Training:
             **{f"learner/{name}": value for name, value in learner.items()},
             "runner/epsilon": runner.get("epsilon"),
             "runner/env_steps_per_s": runner["env_steps_per_s"],
+            "runner/frames_per_s": runner["env_steps_per_s"] * per_step,
+            "queue/depth": self.algo.loop.queue_depth,
             "replay/transitions": result["replay"]["num_transitions"],
             "replay/bytes": result["replay"]["num_bytes"],
             **{f"faults/{name}": value for name, value in result.get("faults", {}).items()},
