@@ -14,6 +14,7 @@ from typing import Any
 
 from arcadia.atomic import held_alone
 from arcadia.errors import Incomplete, UserError
+from arcadia.gauges import Gauges
 from arcadia.progress import Progress
 from arcadia.provenance import versions
 from arcadia.stop import StopSignal
@@ -126,7 +127,8 @@ class Preparation:
         job = data.start(self._storage.uri, todo, self._options)
         problem: Exception | None = None
         start = sum(read.values()) - read[-1]
-        with Progress(plan.num_images, "images", "Preparing", start=start) as progress:
+        gauges = Gauges(self._storage, KIND)
+        with gauges, Progress(plan.num_images, "images", "Preparing", start=start) as progress:
             is_over = False
             while not is_over:
                 is_over = job.is_over
@@ -136,7 +138,16 @@ class Preparation:
                     reasons[part] = Counter({k: int(v) for k, v in record.items() if k != "read"})
                     read[part] = int(record["read"])
                 total: Counter[str] = sum(reasons.values(), Counter())
-                progress.update(sum(read.values()) - read[-1], rejected=total.total())
+                images = sum(read.values()) - read[-1]
+                progress.update(images, rejected=total.total())
+                gauges.set(
+                    {
+                        "pictures/done": images,
+                        "pictures/rejected": total.total(),
+                        "pictures/per_s": progress.rate,
+                        "queue/depth": len(todo) - len(job.rows),
+                    }
+                )
                 problem = problem or self._early(sum(read.values()), total)
                 problem = problem or self._failed(job.rows)
                 if problem is not None or self._stop.requested:

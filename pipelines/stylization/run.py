@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from arcadia.atomic import held_alone
 from arcadia.errors import Incomplete, UserError
+from arcadia.gauges import Gauges
 from arcadia.media import open_source, read_image
 from arcadia.progress import Progress
 from arcadia.runs import RunFolder
@@ -280,19 +281,26 @@ class Stylization:
             self._run.uri, todo, dataclasses.asdict(self._options), self._run.seed or 0, workers
         )
         unit = "frames" if passes == 1 else "frames x passes"
-        with Progress(total, unit, "Painting", start=sum(units.values())) as progress:
+        gauges = Gauges(self._run.storage, self._run.kind)
+        with gauges, Progress(total, unit, "Painting", start=sum(units.values())) as progress:
             while not painting.is_over:
                 painting.wait(_PERIOD_S)
                 latest, seconds = painting.progress()
                 units |= latest
                 fields = {"seconds_per_frame": seconds} if seconds else {}
                 progress.update(sum(units.values()), **fields)
+                gauges.set(
+                    {
+                        "video/frames_stylized": sum(units.values()),
+                        "video/frames_per_s": progress.rate,
+                        "queue/depth": len(todo) - len(painting.returned()),
+                    }
+                )
                 if self._stop.requested:  # each time: the board may have been restarted
                     painting.stop()
             painting.wait()
-        for (video, _), error in painting.returned().items():
-            if error and error != "stopped":
-                self._problems.append(f"{video}: {error}")
+        errors = painting.returned().items()
+        self._problems += [f"{v}: {e}" for (v, _), e in errors if e not in ("", "stopped")]
 
     def _write(self, plan: VideoPlan) -> bool:
         """Writes a painted video, and what the report shows of it; answers whether it is there."""

@@ -146,18 +146,24 @@ class Progress:
         print(f"{self._description}: {self._words()}", file=self._stream, flush=True)
         self._said, self._said_at_s = (self._done, self._fields), self._now_s
 
+    @property
+    def rate(self) -> float | None:
+        """How much was done a second, in the last half minute or so; None: nothing was yet."""
+        (from_s, from_done), (to_s, to_done) = self._points[0], self._points[-1]
+        if to_s <= from_s or to_done <= from_done:
+            return None
+        # A wait of more than two steps' time counts: the work may stand still.
+        gap_s = (to_s - from_s) / (len(self._points) - 1)
+        end_s = self._now_s if self._now_s - to_s > 2 * gap_s else to_s
+        return (to_done - from_done) / (end_s - from_s)
+
     def _words(self) -> str:
         share = f"({self._done / self._total:.0%})"
         words = [f"{self._done:,}/{self._total:,}", self._unit, share]
-        (from_s, from_done), (to_s, to_done) = self._points[0], self._points[-1]
-        if to_s > from_s and to_done > from_done:
-            # A wait of more than two steps' time counts: the work may stand still.
-            gap_s = (to_s - from_s) / (len(self._points) - 1)
-            end_s = self._now_s if self._now_s - to_s > 2 * gap_s else to_s
-            rate = (to_done - from_done) / (end_s - from_s)
+        if (rate := self.rate) is not None:
             words.append(f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.3g}/s")
-            if to_done < self._total:
-                words.append(f"ETA {_clock((self._total - to_done) / rate)}")
+            if (done := self._points[-1][1]) < self._total:
+                words.append(f"ETA {_clock((self._total - done) / rate)}")
         return " ".join([*words, self._fields]).rstrip()
 
 

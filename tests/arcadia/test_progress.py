@@ -142,9 +142,11 @@ def test_work_that_stands_still_gets_slower(monkeypatch: pytest.MonkeyPatch):
     out, now = io.StringIO(), [0.0]
     monkeypatch.setattr("arcadia.progress.time.monotonic", lambda: now[0])
     with Progress(100, "steps", "x", period_s=0.0, stream=out) as progress:
+        assert progress.rate is None
         for second in (1, 2, 3, 60):
             now[0] = float(second)
             progress.update(min(second, 3) * 10)
+            assert progress.rate == (10 if second <= 3 else pytest.approx(20 / 59))
     lines = out.getvalue().splitlines()
     assert "30/100 steps (30%) 10/s ETA 0:07" in lines[2]
     assert "0.339/s ETA 3:26" in lines[3]

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from arcadia.atomic import held_alone
 from arcadia.errors import Incomplete, UserError
+from arcadia.gauges import Gauges
 from arcadia.media import check_sink, probe, read_image
 from arcadia.progress import Progress
 from arcadia.runs import RunFolder
@@ -189,18 +190,25 @@ class Coloring:
             smoothing=command.smoothing,
         )
         total = sum(units.values())
-        with Progress(total, self._unit, "Colouring", start=sum(done.values())) as progress:
+        gauges = Gauges(self._run.storage, self._run.kind)
+        with gauges, Progress(total, self._unit, "Colouring", start=sum(done.values())) as progress:
             while not job.is_over:
                 job.wait(_PERIOD_S)
                 latest: Any = job.latest()
                 done |= {part: int(sum(told.values())) for part, told in latest.items()}
                 progress.update(min(sum(done.values()), total))
+                gauges.set(
+                    {
+                        "pictures/done": sum(done.values()),
+                        "pictures/rejected": len(_said(job.rows)),
+                        "pictures/per_s": progress.rate,
+                        "queue/depth": len(todo) - len(job.rows),
+                    }
+                )
                 if self._stop.requested:  # each time: the board may have been restarted
                     job.stop()
             job.wait()
-        for row in job.rows:
-            said = [text for _, text in json.loads(row["problems"]) if text != data.STOPPED]
-            self._problems += said
+        self._problems += _said(job.rows)
 
     def _end(self, colored: int, seconds: float) -> dict[str, Any]:
         from arcadia.report import write_report
@@ -293,6 +301,14 @@ class Coloring:
             if "://" not in item.source:
                 return probe(item.source).num_frames
         return 1
+
+
+def _said(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What could not be coloured, of the parts that came back."""
+    from pipelines.colorization.coloring.data import STOPPED
+
+    said = (text for row in rows for _, text in json.loads(row["problems"]))
+    return [text for text in said if text != STOPPED]
 
 
 class _Files:
