@@ -92,7 +92,9 @@ def test_imports_go_one_way():
                     assert name.split(".")[0] not in above, f"{path} imports {name}"
 
 
-def test_no_tracked_file_is_large():
+@pytest.fixture(scope="module")
+def tracked() -> list[Path]:
+    """The files that git tracks."""
     try:
         listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
     except FileNotFoundError:
@@ -100,6 +102,18 @@ def test_no_tracked_file_is_large():
     if listed.returncode or "README.md" not in listed.stdout.split("\0"):
         pytest.skip("not a git checkout: nothing says which files are tracked")
     paths = [ROOT / name for name in listed.stdout.split("\0") if name]
-    sizes = {path: path.stat().st_size for path in paths if path.is_file()}
+    return [path for path in paths if path.is_file()]
+
+
+def test_no_tracked_file_is_large(tracked: list[Path]):
+    sizes = {path: path.stat().st_size for path in tracked}
     del sizes[ROOT / SHIPPED_WEIGHTS]
     assert max(sizes.values()) < 3_000_000, max(sizes, key=sizes.__getitem__)
+
+
+def test_nothing_is_told_to_listen_on_all_interfaces(tracked: list[Path]):
+    anywhere = re.compile(rb"(?<![\d.])0\.0\.0\.0(?![\d.])|--bind_all|host[ =:\"']+(::|\*)[\"'\s]")
+    found = [path for path in tracked if anywhere.search(path.read_bytes())]
+    assert [path for path in found if path != Path(__file__)] == []
+    yaml = (ROOT / "cluster.yaml").read_text()
+    assert re.findall(r"--dashboard-host=(\S+)", yaml) == ["127.0.0.1"]

@@ -6,6 +6,7 @@ import sys
 import threading
 from pathlib import Path
 
+import psutil
 import pytest
 
 from arcadia.cluster import check_gpus, connect, state_environment
@@ -42,6 +43,14 @@ def test_connecting_again_changes_nothing():
     node = ray.get_runtime_context().get_node_id()
     assert connect(num_cpus=1)["CPU"] == 4
     assert ray.get_runtime_context().get_node_id() == node
+
+
+@pytest.mark.usefixtures("ray_session")
+def test_a_ray_of_our_own_has_no_dashboard():
+    commands = [" ".join(p.cmdline()) for p in psutil.Process().children(recursive=True)]
+    dashboards = [words for words in commands if "dashboard.py" in words]
+    # Its process keeps Ray's statistics of use, and serves no page.
+    assert dashboards and all("--disable-frontend" in words for words in dashboards)
 
 
 @pytest.mark.usefixtures("ray_session")
