@@ -72,6 +72,8 @@ class Head(NamedTuple):
     """`host:port`, as `--address` takes it."""
     dashboard: str
     """`http://host:port`, where jobs are submitted."""
+    metrics: str
+    """Where Prometheus scrapes the node; what is set is there after a second."""
     environment: dict[str, str]
     """Holds its token and its folder; RAY_ADDRESS is not set in it."""
 
@@ -87,10 +89,11 @@ def head() -> Iterator[Head]:
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN_PATH": str(token),
             "RAY_TMPDIR": folder,
+            "RAY_metrics_report_interval_ms": "1000",
             "PYTHONPATH": "",
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         }
-        port, dashboard, client, agent = _free_ports(4)
+        port, dashboard, client, agent, metrics = _free_ports(5)
         with open(Path(folder) / "log", "w+") as log:
             process = subprocess.Popen(
                 [
@@ -100,6 +103,7 @@ def head() -> Iterator[Head]:
                     # Fixed otherwise: another Ray on this machine may have taken them.
                     *("--ray-client-server-port", str(client)),
                     *("--dashboard-agent-listen-port", str(agent)),
+                    *("--metrics-export-port", str(metrics)),
                 ],
                 env=environment,
                 cwd=folder,
@@ -110,7 +114,12 @@ def head() -> Iterator[Head]:
             try:
                 for listening in (dashboard, agent):
                     _wait_for(listening, process, Path(log.name))
-                yield Head(f"127.0.0.1:{port}", f"http://127.0.0.1:{dashboard}", environment)
+                yield Head(
+                    f"127.0.0.1:{port}",
+                    f"http://127.0.0.1:{dashboard}",
+                    f"http://127.0.0.1:{metrics}/metrics",
+                    environment,
+                )
             finally:
                 # It alone first: it ends its own in order, which takes 30 s once they are dead.
                 process.terminate()
