@@ -80,10 +80,11 @@ def test_sequences(head, tmp_path: Path):
     words = ["--hidden-size", 12, "--max-length", 5, "--max-value", 3, "--batch-size", 8]
     words += ["--validation-examples", 50, "--validation-period", 500, "--seed", 1]
     words += ["--activation", "nan", "--anneal", "30:0.5", "--num-cpus-per-worker", 1]
-    words += ["--steps", 1_000_000, "--minutes", 0.2, "--run-dir", tmp_path / "run"]
-    job = run_job(head, tmp_path, tmp_path / "run", "train", "sequence", *words)
+    run = tmp_path / "läufe" / "eins"
+    words += ["--steps", 1_000_000, "--minutes", 0.2, "--run-dir", run]
+    job = run_job(head, tmp_path, run, "train", "sequence", *words)
     assert job.code == 0, job.error
-    check_curves(job, tmp_path / "run", "sequence")
+    check_curves(job, run, "sequence")
     assert job.values("train/examples_per_s")[-1] > 0
 
 

@@ -91,7 +91,7 @@ class Gauges:
             name, labels = metric_of(tag)
             labels |= self._labels
             if name not in self._gauges:
-                help_ = _HELP.get(name, tag)
+                help_ = _HELP.get(name, _in_ascii(tag))
                 self._gauges[name] = Gauge(name, description=help_, tag_keys=tuple(labels))
             self._gauges[name].set(number, tags=labels)
 
@@ -104,7 +104,7 @@ def metric_of(tag: str) -> tuple[str, dict[str, str]]:
     """
     labels = {}
     if match := _GOAL.fullmatch(tag):
-        tag, labels = f"goal/{match['figure']}", {"goal": match["goal"]}
+        tag, labels = f"goal/{match['figure']}", {"goal": _in_ascii(match["goal"])}
     for end, spelt_out in _UNITS.items():
         if tag.endswith(end):
             tag = tag.removesuffix(end) + spelt_out
@@ -120,7 +120,12 @@ def run_label(storage: Storage) -> str:
     """
     shown = storage.shown()
     parts = [part for part in shown.rpartition("://")[2].split("/") if part]
-    return "/".join(parts[-2:])
+    return _in_ascii("/".join(parts[-2:]))
+
+
+def _in_ascii(text: str) -> str:
+    """Makes "l\\xe4ufe" of "läufe": Ray takes nothing else, and would end the job."""
+    return text.encode("ascii", "backslashreplace").decode("ascii")
 
 
 def _is_ray_there() -> bool:
@@ -213,7 +218,7 @@ METRICS = (
     Metric("validation/ab_mse", _COLORS, "", "Mean squared error of a* and b*"),
     Metric("validation/psnr", _COLORS, "dB", "Peak signal-to-noise ratio of the colours"),
     Metric("validation/ssim", _COLORS, "0 to 1", "Structural similarity"),
-    Metric("validation/colorfulness", _COLORS, "", "M(3) of Hasler and Süsstrunk 2003"),
+    Metric("validation/colorfulness", _COLORS, "", "M(3) of Hasler and Suesstrunk 2003"),
     Metric("validation/top1", _COLORS, "0 to 1", "Share of classes told right"),
     Metric("validation/top5", _COLORS, "0 to 1", "Share of classes among the five likeliest"),
     Metric("validation/class_loss", _COLORS, "nats", "Cross-entropy of the classes"),

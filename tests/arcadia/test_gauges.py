@@ -24,6 +24,8 @@ from arcadia.stores import ObjectStorage
         ("x/delay_s", "arcadia_x_delay_seconds", {}),
         ("goal/left door/tried", "arcadia_goal_tried", {"goal": "left door"}),
         ("goal/a/b/success_rate", "arcadia_goal_success_rate", {"goal": "a/b"}),
+        ("goal/clé/tried", "arcadia_goal_tried", {"goal": "cl\\xe9"}),
+        ("länge", "arcadia_l_nge", {}),
     ],
 )
 def test_a_tag_has_one_name_and_goals_are_labels(tag: str, name: str, labels: dict[str, str]):
@@ -48,6 +50,19 @@ def test_a_unit_that_the_name_tells_is_the_one_that_is_told():
 def test_a_run_is_called_by_its_folder_and_the_one_above(tmp_path: Path):
     assert run_label(Storage.at(tmp_path / "runs" / "dqn-1")) == "runs/dqn-1"
     assert run_label(Storage.at(Path("/one"))) == "one"
+    assert run_label(Storage.at(tmp_path / "läufe" / "eins")) == "l\\xe4ufe/eins"
+
+
+def test_ray_takes_all_names_texts_and_labels(tmp_path: Path):
+    from ray.util.metrics import Gauge
+
+    run = run_label(Storage.at(tmp_path / "läufe" / "日本"))
+    for metric in METRICS:
+        name, labels = metric_of(metric.tag.replace("NAME", "clé"))
+        labels["run"] = run
+        gauge = Gauge(name, description=metric.help, tag_keys=tuple(labels))
+        assert gauge.info["name"] == name
+        gauge.set(1.0, tags=labels)
 
 
 @pytest.mark.parametrize(
