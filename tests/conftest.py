@@ -80,7 +80,7 @@ class Head(NamedTuple):
 
 @pytest.fixture(scope="module")
 def head() -> Iterator[Head]:
-    """A head node with two CPUs and token authentication, beside any other Ray that runs here."""
+    """A head node with four CPUs and token authentication, beside any other Ray that runs here."""
     # Not pytest's folder: Ray's sockets are below it, and their paths may have 107 bytes.
     with tempfile.TemporaryDirectory(prefix="r", ignore_cleanup_errors=True) as folder:
         token = Path(folder) / "token"
@@ -97,7 +97,7 @@ def head() -> Iterator[Head]:
         with open(Path(folder) / "log", "w+") as log:
             process = subprocess.Popen(
                 [
-                    *("ray", "start", "--head", "--block", "--num-cpus", "2"),
+                    *("ray", "start", "--head", "--block", "--num-cpus", "4"),
                     *("--node-ip-address", "127.0.0.1", "--port", str(port)),
                     *("--dashboard-host", "127.0.0.1", "--dashboard-port", str(dashboard)),
                     # Fixed otherwise: another Ray on this machine may have taken them.

@@ -133,9 +133,9 @@ print(connect(sys.argv[1] if len(sys.argv) > 1 else None, num_cpus=3)["CPU"])
 def test_a_cluster_is_joined_by_option_and_by_variable(head):
     joining = f"import sys; sys.argv.append({head.address!r})\n{CONNECT}"
     joined = run_python(joining, head.environment)
-    assert joined.stdout == "2.0\n", joined.stderr
+    assert joined.stdout == "4.0\n", joined.stderr
     by_variable = run_python(CONNECT, head.environment | {"RAY_ADDRESS": head.address})
-    assert by_variable.stdout == "2.0\n", by_variable.stderr
+    assert by_variable.stdout == "4.0\n", by_variable.stderr
 
 
 @pytest.mark.parametrize(
