@@ -38,7 +38,7 @@ def submit(head: Any, *words: object, timeout_s: float = 240, **options: str) ->
     """
     more = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
     command = [
-        *("ray", "job", "submit", "--address", head.dashboard, *more),
+        *("ray", "job", "submit", "--address", head.dashboard, "--log-color", "false", *more),
         *("--working-dir", ".", "--runtime-env", "platform/runtime_env.yaml", "--"),
         *map(str, words),
     ]
