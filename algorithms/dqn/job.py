@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from algorithms.dqn.config import DQNConfig
     from algorithms.dqn.training import Training
     from arcadia.commands import EvaluateOptions, ExportOptions, WatchOptions
+    from arcadia.headline import Headline
     from arcadia.report import Report
 
 # What may differ when a run goes on: how long it goes, where, on how many actors, and what is kept
@@ -184,8 +185,15 @@ def watch(run: RunFolder, command: WatchOptions) -> dict[str, Any]:
     return watch(run, command)
 
 
+def headline(run: RunFolder) -> Headline:
+    """What an index says of the run."""
+    from algorithms.dqn.pages import headline
+
+    return headline(run, options(run))
+
+
 def report(run: RunFolder) -> Report:
-    """The run's report: curves, scores, film and config."""
+    """The run's report: curves, scores and film."""
     from algorithms.dqn.pages import page
 
     return page(run)

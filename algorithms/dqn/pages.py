@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import numpy as np
 
 from algorithms.dqn.options import DQNOptions, options_of
 from algorithms.dqn.paper_scores import BESTS
+from arcadia.headline import Headline, Scalars
 from arcadia.report import Report
 from arcadia.runs import RunFolder
 from arcadia.telemetry import read_scalars
 
-Scalars = Mapping[str, tuple[np.ndarray, np.ndarray]]
-"""As `read_scalars` gives them."""
 _PAPER_STEPS = 10_000_000  # training frames of the 2013 paper
 
 
 def page(run: RunFolder) -> Report:
-    """Curves, scores, film, what the agent sees, and the config."""
+    """Curves, scores, film, and what the agent sees."""
     options, scalars = options_of(run), read_scalars(run)
     report = begin(run, options, scalars, _PAPER_STEPS)
     add_scores(report, run, options)
@@ -50,8 +49,36 @@ def page(run: RunFolder) -> Report:
     )
     if run.exists("held_out.npz"):
         _seen(report, run, options)
-    report.config(run.config)
     return report
+
+
+def headline(run: RunFolder, options: DQNOptions, figure: str = "value.png") -> Headline:
+    """What an index says of a run.
+
+    Args:
+        run: What is told of.
+        options: What it was made with.
+        figure: File of the run that is shown where there is no film.
+    """
+    scalars = read_scalars(run)
+    figures = {
+        label: float(scalars[name][1][-1])
+        for label, name in (
+            ("evaluation return", "evaluation/return_mean"),
+            ("training return", "episode/return_mean"),
+        )
+        if name in scalars
+    }
+    if run.exists("evaluation.json"):
+        figures["score"] = float(run.read_json("evaluation.json")["mean"])
+    return Headline(
+        title=run_title(options),
+        figures=figures,
+        steps=_steps(options, scalars),
+        curve=scalars.get("episode/return_mean"),
+        axes=(frames_axis(options), "return, mean of the last 100 training games"),
+        picture=next((name for name in ("watch.mp4", figure) if run.exists(name)), None),
+    )
 
 
 def run_title(options: DQNOptions) -> str:
@@ -75,8 +102,7 @@ def begin(run: RunFolder, options: DQNOptions, scalars: Scalars, paper_steps: in
         scalars: What it wrote.
         paper_steps: Steps of the paper's own training, of games.
     """
-    steps = int(scalars["replay/transitions"][0][-1]) if "replay/transitions" in scalars else 0
-    steps //= options.emulator_frames_per_step
+    steps = _steps(options, scalars)
     report = Report(
         run_title(options),
         subtitle=f"{run.name} · {run.status}",
@@ -93,6 +119,11 @@ def begin(run: RunFolder, options: DQNOptions, scalars: Scalars, paper_steps: in
         stats["steps/s while learning"] = f"{np.median(speed[learning]):.0f}"
     report.stats(stats)
     return report
+
+
+def _steps(options: DQNOptions, scalars: Scalars) -> int:
+    frames = int(scalars["replay/transitions"][0][-1]) if "replay/transitions" in scalars else 0
+    return frames // options.emulator_frames_per_step
 
 
 def add_film(report: Report, run: RunFolder, caption: str, lines: str) -> None:

@@ -26,6 +26,7 @@ from algorithms.dqn.training import Training, check
 from arcadia.bands import Curve, band_figure, confidence_band
 from arcadia.cluster import state_environment
 from arcadia.errors import UserError
+from arcadia.headline import Headline, last_step
 from arcadia.jobs import JOBS, job_of
 from arcadia.progress import Progress
 from arcadia.report import Report
@@ -308,6 +309,31 @@ def watch(run: RunFolder, command: WatchOptions) -> dict[str, Any]:
 export = watch
 
 
+def headline(run: RunFolder) -> Headline:
+    """What an index says of the folder: the means over its seeds, where all of them are."""
+    scalars = [read_scalars(member) for member in members(run)]
+    figures, curve = {}, None
+    for label, name in (
+        ("evaluation return", "evaluation/return_mean"),
+        ("training return", "episode/return_mean"),
+    ):
+        curves = [own[name] for own in scalars if name in own]
+        band = confidence_band(curves) if len(curves) > 1 else None
+        if band is not None:
+            figures[label] = float(band.mean[-1])
+            curve = band.x, band.mean
+    options = _options(run)
+    frames = max((last_step(own) or 0 for own in scalars), default=0)
+    return Headline(
+        title=f"{_played(options)}, {run.config['seeds']} seeds",
+        figures=figures,
+        steps=frames // options.emulator_frames_per_step,
+        curve=curve,
+        axes=(frames_axis(options), "return, mean over the seeds"),
+        picture=FIGURE if run.exists(FIGURE) else None,
+    )
+
+
 def report(run: RunFolder) -> Report:
     """`arcadia report`: the figure, and how each seed did."""
     summary = summarize(run)
@@ -316,12 +342,10 @@ def report(run: RunFolder) -> Report:
     for member in members(run):
         scalars = read_scalars(member)
         ends = [scalars[panel][1][-1] if panel in scalars else None for panel in _PANELS]
-        steps = max((int(x[-1]) for x, _ in scalars.values() if len(x)), default=0)
-        rows.append([str(member.seed), member.status, f"{steps:,}", *ends])
+        rows.append([str(member.seed), member.status, last_step(scalars) or 0, *ends])
     report.stats({"seeds": str(run.config["seeds"]), "begun": str(len(rows))})
     if summary["figure"] is not None:
         report.image("Mean and 95 % confidence band", run.read_bytes(FIGURE))
     columns = ["seed", "status", "frames", "training return", "evaluation return"]
     report.table("Seeds", columns, rows, "Returns as each run's last report had them.")
-    report.config(run.config)
     return report

@@ -28,6 +28,7 @@ from arcadia.stop import StopSignal
 
 if TYPE_CHECKING:
     from arcadia.commands import EvaluateOptions, WatchOptions
+    from arcadia.headline import Headline
     from arcadia.report import Report
 
 KIND = "hdqn-chain"
@@ -218,6 +219,26 @@ def export(run: RunFolder, command: Any) -> dict[str, Any]:
     raise UserError(f"{run.storage.shown()}: holds tables, and no network to export")
 
 
+def headline(run: RunFolder) -> Headline:
+    """What an index says of the run: means over the seeds that are done."""
+    from arcadia.headline import Headline
+
+    curves = curves_of(run)
+    own = curves["h-DQN"]
+    reward = np.mean([c.reward for c in own], axis=0) if own else None
+    return Headline(
+        title="h-DQN on the chain",
+        figures={
+            f"reward, {name}": float(np.mean([c.final for c in some]))
+            for name, some in curves.items()
+            if some
+        },
+        curve=None if reward is None else (WINDOW * np.arange(1, len(reward) + 1), reward),
+        axes=("episodes", "reward of h-DQN, mean over the seeds"),
+        picture=FIGURE if run.exists(FIGURE) else None,
+    )
+
+
 def report(run: RunFolder) -> Report:
     """`arcadia report`: the figure, the seeds, and which goals are worth most where."""
     from arcadia.report import Report
@@ -246,5 +267,4 @@ def report(run: RunFolder) -> Report:
             rows,
             "Q2(s, g), mean over the seeds.",
         )
-    report.config(run.config)
     return report

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from algorithms.hdqn.config import HDQNConfig
     from algorithms.hdqn.training import HDQNTraining
     from arcadia.commands import EvaluateOptions, ExportOptions, WatchOptions
+    from arcadia.headline import Headline
     from arcadia.report import Report
 
 _CHAIN = "chain"
@@ -138,8 +139,16 @@ def options(run: RunFolder) -> HDQNOptions:
     return options_of(run, HDQNOptions)
 
 
+def headline(run: RunFolder) -> Headline:
+    """What an index says of the run."""
+    from algorithms.dqn.pages import headline
+    from algorithms.hdqn.pages import FIGURE
+
+    return headline(run, options(run), FIGURE)
+
+
 def report(run: RunFolder) -> Report:
-    """The run's report: goals, curves of both levels, scores, film and config."""
+    """The run's report: goals, curves of both levels, scores and film."""
     from algorithms.hdqn.pages import page
 
     return page(run)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from algorithms.dqn.options import options_of
 from algorithms.dqn.pages import (
     SPEED,
-    Scalars,
     add_curves,
     add_film,
     add_scores,
@@ -16,6 +15,7 @@ from algorithms.dqn.pages import (
 )
 from algorithms.hdqn.goals_figure import GoalHistory, goals_figure
 from algorithms.hdqn.options import HDQNOptions
+from arcadia.headline import Scalars
 from arcadia.report import Report
 from arcadia.runs import RunFolder
 from arcadia.telemetry import read_scalars
@@ -26,7 +26,7 @@ _LEVELS = (("controller", "learner"), ("meta-controller", "meta"))
 
 
 def page(run: RunFolder) -> Report:
-    """Goals, scores, film, curves of both levels, and the config."""
+    """Goals, scores, film, and curves of both levels."""
     options, scalars = options_of(run, HDQNOptions), read_scalars(run)
     report = begin(run, options, scalars, _PAPER_STEPS)
     history = draw_goals(run, scalars)
@@ -51,7 +51,6 @@ def page(run: RunFolder) -> Report:
             SPEED,
         ),
     )
-    report.config(run.config)
     return report
 
 

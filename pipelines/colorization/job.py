@@ -25,6 +25,7 @@ from pipelines.colorization.options import ColorizerOptions, options_from
 
 if TYPE_CHECKING:
     from arcadia.commands import ExportOptions, WatchOptions
+    from arcadia.headline import Headline
     from arcadia.report import Report
 
 KIND = "colorizer"
@@ -93,6 +94,13 @@ def export(run: RunFolder, command: ExportOptions) -> dict[str, Any]:
     raise UserError(
         f"{run.storage.shown()}: the network lies in its checkpoints as colorizer.safetensors"
     )
+
+
+def headline(run: RunFolder) -> Headline:
+    """What an index says of the run."""
+    from pipelines.colorization.pages import headline
+
+    return headline(run)
 
 
 def report(run: RunFolder) -> Report:

@@ -28,6 +28,7 @@ from pipelines.sequences.evaluate import EvaluateSequenceOptions as EvaluateOpti
 
 if TYPE_CHECKING:
     from arcadia.commands import ExportOptions, WatchOptions
+    from arcadia.headline import Headline
     from arcadia.report import Report
 
 KIND = "sequence"
@@ -85,6 +86,13 @@ def export(run: RunFolder, command: ExportOptions) -> dict[str, Any]:
     raise UserError(
         f"{run.storage.shown()}: the network lies in its checkpoints as network.safetensors"
     )
+
+
+def headline(run: RunFolder) -> Headline:
+    """What an index says of the run."""
+    from pipelines.sequences.pages import headline
+
+    return headline(run)
 
 
 def report(run: RunFolder) -> Report:

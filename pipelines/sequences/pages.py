@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from arcadia.headline import Headline, add_validations, validated
 from arcadia.report import Report
 from arcadia.runs import RunFolder
 from arcadia.telemetry import read_scalars
@@ -46,9 +47,19 @@ def page(run: RunFolder) -> Report:
         found = {label: history[tag] for label, tag in tags.items() if tag in history}
         if found:
             report.curve(title, found, "step", axis)
+    add_validations(report, history, {})
     _activation(report, options_from(options), history)
-    report.config(run.config)
     return report
+
+
+def headline(run: RunFolder) -> Headline:
+    """What an index says of a run."""
+    from pipelines.sequences.tasks import metrics_of
+
+    task = run.config["options"]["task"]
+    judged_by = metrics_of(task)[0]
+    title, axis = task.replace("_", " ").capitalize(), _AXES.get(judged_by, judged_by)
+    return validated(title, read_scalars(run), judged_by, axis)
 
 
 def _activation(

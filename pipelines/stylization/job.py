@@ -24,6 +24,7 @@ from pipelines.stylization.run import Stylization
 
 if TYPE_CHECKING:
     from arcadia.commands import EvaluateOptions, ExportOptions, WatchOptions
+    from arcadia.headline import Headline
     from arcadia.report import Report
 
 KIND = "stylize"
@@ -265,6 +266,13 @@ def watch(run: RunFolder, command: WatchOptions) -> dict[str, Any]:
 def export(run: RunFolder, command: ExportOptions) -> dict[str, Any]:
     """`arcadia export`: nothing was trained."""
     raise UserError(f"{run.storage.shown()}: painted videos; there is no network to export")
+
+
+def headline(run: RunFolder) -> Headline:
+    """What an index says of the run."""
+    from pipelines.stylization.pages import headline
+
+    return headline(run)
 
 
 def report(run: RunFolder) -> Report:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from arcadia.headline import Headline
 from arcadia.media import resized, scaled_size
 from arcadia.report import Report
 from arcadia.runs import RunFolder
@@ -21,26 +22,13 @@ _STYLE_PX = 480  # longest side of the style's picture
 
 def page(run: RunFolder) -> Report:
     """The page of a run, of the videos that are written."""
-    options = options_from(run.config["options"])
-    plans = [
-        VideoPlan.load(run.storage, clip["name"])
-        for clip in run.config["clips"]
-        if VideoPlan.exists(run.storage, clip["name"])
-    ]
+    options, plans = options_from(run.config["options"]), _plans(run)
     note = (
         "Approximate: long shots were cut into parts painted side by side; a seam may show"
         if any(part.begins_with_seam for plan in plans for part in plan.parts(options))
         else ""
     )
-    report = Report(
-        "Painted videos"
-        if len(plans) > 1
-        else f"{plans[0].name}, painted"
-        if plans
-        else "Painting",
-        subtitle=f"{run.name} · {run.status}",
-        note=note,
-    )
+    report = Report(_title(plans), subtitle=f"{run.name} · {run.status}", note=note)
     frames = sum(plan.num_frames for plan in plans)
     errors = [e for plan in plans if (e := mean_error(run, plan)) is not None]
     seconds = mean_seconds(run, plans)
@@ -58,8 +46,36 @@ def page(run: RunFolder) -> Report:
     report.image("The style", resized(style, shown))
     for plan in plans:
         _video(report, run, plan, options)
-    report.config(run.config)
     return report
+
+
+def headline(run: RunFolder) -> Headline:
+    """What an index says of a run."""
+    plans = _plans(run)
+    errors = [e for plan in plans if (e := mean_error(run, plan)) is not None]
+    figures = {"warping error (Lai)": statistics.fmean(errors)} if errors else {}
+    if (seconds := mean_seconds(run, plans)) is not None:
+        figures["seconds a frame"] = seconds
+    films = [f"videos/{plan.name}/{COMPARISON}" for plan in plans]
+    return Headline(
+        title=_title(plans),
+        figures=figures | {"frames": sum(plan.num_frames for plan in plans)},
+        picture=next((film for film in films if run.exists(film)), None),
+    )
+
+
+def _plans(run: RunFolder) -> list[VideoPlan]:
+    """Of the videos that could be read."""
+    names = [clip["name"] for clip in run.config["clips"]]
+    return [
+        VideoPlan.load(run.storage, name) for name in names if VideoPlan.exists(run.storage, name)
+    ]
+
+
+def _title(plans: Sequence[VideoPlan]) -> str:
+    if len(plans) > 1:
+        return "Painted videos"
+    return f"{plans[0].name}, painted" if plans else "Painting"
 
 
 def records_of(run: RunFolder, plan: VideoPlan) -> list[dict[str, Any]]:

@@ -102,7 +102,7 @@ class Stylization:
     def _carry_on(
         self, plans: Sequence[VideoPlan], parts: Sequence[Part], workers: Workers
     ) -> dict[str, Any]:
-        from arcadia.report import write_report
+        from arcadia.run_report import write_report
         from pipelines.stylization.pages import page
 
         run, before = self._run, self._num_done(parts)

@@ -46,7 +46,7 @@ COMMANDS: dict[str, Command] = {
     "evaluate": Command("arcadia.commands:evaluate", "play a run's policy, or judge its network"),
     "watch": Command("arcadia.commands:watch", "film a run's policy at play"),
     "export": Command("arcadia.commands:export", "write a run's policy as ONNX"),
-    "report": Command("arcadia.commands:report", "write a run's report, one HTML page"),
+    "report": Command("arcadia.commands:report", "write the reports of runs, HTML pages"),
     "tune": Command("arcadia.commands:tune", "run the sweep that a Python file describes"),
     "demo": Command("arcadia.demo:demo", "a few minutes of everything, on this machine"),
 }

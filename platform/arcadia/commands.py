@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -12,6 +13,7 @@ from arcadia.errors import UserError
 from arcadia.jobs import job_of
 from arcadia.options import CommonOptions, command_words, parse
 from arcadia.runs import RunFolder
+from arcadia.storage import Storage
 
 _OF_PROTOCOL = {
     "episodes": ("episodes", "epsilon", "num_envs"),
@@ -120,10 +122,13 @@ class ExportOptions(CommonOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class ReportOptions(CommonOptions):
-    """Writes a run's report: one HTML page that needs no other file."""
+    """Writes a run's report, one HTML page that needs no other file; or of a folder that holds runs
+    or a sweep the reports of all of them, and index.html, where they can be compared."""
 
-    run: Annotated[str, tyro.conf.Positional]
-    """Folder or address of the run."""
+    run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN|FOLDER")]
+    """Folder or address of the run, or one that holds runs, themselves or one folder further."""
+    rebuild: bool = False
+    """Of a folder: write all reports anew. By default those stay that are newer than their run."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -209,12 +214,36 @@ def export(argv: list[str], prog: str) -> dict[str, Any]:
 
 
 def report(argv: list[str], prog: str) -> dict[str, Any]:
-    """`arcadia report RUN`."""
-    from arcadia.report import build_report
+    """`arcadia report RUN|FOLDER`.
 
-    path = build_report(_run_of(parse(ReportOptions, argv, prog)).uri)
-    print(f"Report: {path}")
-    return {"report": str(path)}
+    Returns:
+        Of a run `report`, where its page is. Of a folder `index`, where that is, `reports`, those
+        that were written, and `unreadable`, by the name of a run why it is not shown. Of a run that
+        holds others, such as those of several seeds, all of these.
+    """
+    options = parse(ReportOptions, argv, prog)
+    _refuse_run_dir(options)
+    from arcadia.report_folder import build_index, holds_runs
+    from arcadia.run_report import build_report
+    from arcadia.sweep_trials import is_sweep
+
+    storage, result = Storage.at(options.run), {}
+    is_run = RunFolder.is_run(options.run) and not is_sweep(storage)
+    if not is_run or holds_runs(storage):
+        built = build_index(storage, rebuild=options.rebuild)
+        print(f"Reports: {len(built.written)} written, {built.num_current} up to date")
+        for name, reason in built.unreadable.items():
+            print(f"arcadia: {name}: left out: {reason}", file=sys.stderr)
+        print(f"Index: {built.index}")
+        result = {
+            "index": built.index,
+            "reports": built.written,
+            "unreadable": built.unreadable,
+        }
+    if is_run:
+        result["report"] = str(build_report(options.run))
+        print(f"Report: {result['report']}")
+    return result
 
 
 def tune(argv: list[str], prog: str) -> dict[str, Any]:
@@ -232,7 +261,7 @@ def _evaluate_options(argv: list[str]) -> type[EvaluateOptions]:
     return EvaluateOptions
 
 
-def _run_of(options: WatchOptions | ExportOptions | ReportOptions) -> RunFolder:
+def _run_of(options: WatchOptions | ExportOptions) -> RunFolder:
     """The run that a command looks at, and into which it writes."""
     _refuse_run_dir(options)
     return RunFolder.open(options.run)

@@ -20,8 +20,8 @@ JOBS = {
     "sequence": "pipelines.sequences.job",
 }
 """By a run's kind: the module with `evaluate(runs, options)`, `watch(run, options)`,
-`export(run, options)`, `report(run)`; of one seed's run, `options(run)`; and, where evaluation has
-options of its own, their class `EvaluateOptions`."""
+`export(run, options)`, `report(run)`, `headline(run)`; of one seed's run, `options(run)`; and,
+where evaluation has options of its own, their class `EvaluateOptions`."""
 
 
 def job_of(run: RunFolder) -> ModuleType:
@@ -30,6 +30,11 @@ def job_of(run: RunFolder) -> ModuleType:
     Raises:
         UserError: for a kind of run that this version does not know.
     """
+    if run.kind == "tune":
+        raise UserError(
+            f"{run.storage.shown()}: is a sweep; name the run of one of its trials, or look at all "
+            f"by arcadia report {run.storage.shown()}"
+        )
     if run.kind not in JOBS:
         near = did_you_mean(run.kind, JOBS) or f"; this version knows {', '.join(JOBS)}"
         raise UserError(f'{run.storage.shown()}: a run of the kind "{run.kind}"{near}')

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import functools
+import hashlib
 import io
 import itertools
 import json
 import numbers
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -21,30 +23,53 @@ from PIL import Image
 
 from arcadia import __version__
 from arcadia.curves import color, curve_svg
-from arcadia.jobs import job_of
 from arcadia.jsonable import jsonable
 from arcadia.media.images import png_bytes
-from arcadia.runs import RunFolder
+from arcadia.redaction import HIDDEN, is_secret, redacted
 
 _PIXELATED_BELOW = 320
 _PIXELATED_WIDTH = 480
 
 
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """A cell of a table that says more than its value."""
+
+    value: Any
+    """What is shown."""
+    sort: float | str | None = None
+    """What it is sorted by, where that is not the value itself."""
+    href: str = ""
+    """Relative address of a page that it leads to."""
+    note: str = ""
+    """In small letters below."""
+    picture: bytes = b""
+    """PNG or JPEG beside it, some 100 pixels wide."""
+
+
 class Report:
     """A page, built card by card in the order that it is read.
 
-    Everything given is text, never markup.
+    Everything given is text, never markup; credentials in it are hidden.
 
     Args:
         title: the page's.
         subtitle: a line below it.
         note: set apart below that, such as "stopped early: a demonstration".
+        foot: at the end.
     """
 
-    def __init__(self, title: str, subtitle: str = "", note: str = ""):
+    def __init__(
+        self,
+        title: str,
+        subtitle: str = "",
+        note: str = "",
+        foot: str = "Everything on this page is inside this one file.",
+    ):
         self._title = title
         self._subtitle = subtitle
         self._note = note
+        self._foot = foot
         self._cards: list[dict[str, Any]] = []
 
     def stats(self, values: Mapping[str, Any]) -> None:
@@ -120,26 +145,49 @@ class Report:
         columns: Sequence[str],
         rows: Iterable[Sequence[Any]],
         caption: str = "",
+        sortable: bool = False,
     ) -> None:
-        """A table; columns of numbers are set to the right."""
-        rows = [list(row) for row in rows]
-        for row in rows:
+        """A table; columns of numbers are set to the right.
+
+        Args:
+            title: above it.
+            columns: their names.
+            rows: of values, or `Cell`s.
+            caption: below it.
+            sortable: pressing a column's name sorts by it.
+        """
+        cells = [[c if isinstance(c, Cell) else Cell(value=c) for c in row] for row in rows]
+        for row in cells:
             if len(row) != len(columns):
                 raise ValueError(f"{title!r}: want {len(columns)} cells a row, got {row}")
         is_number = [
-            bool(rows) and all(_is_number(row[i]) for row in rows) for i in range(len(columns))
+            bool(cells) and all(_is_number(_key(row[i])) for row in cells)
+            for i in range(len(columns))
         ]
         self._add(
             "table",
             title=title,
             caption=caption,
+            sortable=sortable,
             columns=list(zip(columns, is_number, strict=True)),
-            rows=[list(zip(map(_shown, row), is_number, strict=True)) for row in rows],
+            rows=[
+                [_drawn(cell, number) for cell, number in zip(row, is_number, strict=True)]
+                for row in cells
+            ],
         )
+
+    def facts(self, title: str, values: Mapping[str, Any], caption: str = "") -> None:
+        """A list of names and what each is."""
+        shown = [(name, _shown(value)) for name, value in values.items()]
+        self._add("facts", title=title, caption=caption, rows=shown)
+
+    def commands(self, title: str, lines: Mapping[str, str], caption: str = "") -> None:
+        """Lines for a shell, each below what is said of it."""
+        self._add("commands", title=title, caption=caption, lines=list(lines.items()))
 
     def config(self, config: Mapping[str, Any]) -> None:
         """The resolved options, folded away; nested ones with dotted names."""
-        self._add("config", title="Configuration", rows=list(_flat(jsonable(config))))
+        self._add("config", title="Configuration", rows=list(flat(config)))
 
     def text(self, title: str, paragraphs: str | Sequence[str]) -> None:
         """Prose: paragraphs, or one string with blank lines between them."""
@@ -165,10 +213,13 @@ class Report:
                     card["series"], *card["labels"], wide=card["wide"], salt=f"curve {number}"
                 )
                 card["svg"] = Markup(svg)
+        is_sortable = any(card.get("sortable") for card in self._cards)
         return _template().render(
             title=self._title,
             subtitle=self._subtitle,
             note=self._note,
+            foot=self._foot,
+            script=_script() if is_sortable else None,
             version=__version__,
             icon=_icon(),
             blocks=blocks,
@@ -178,27 +229,16 @@ class Report:
         self._cards.append({"kind": kind, **card})
 
 
-def write_report(run: RunFolder, report: Report) -> Path | str:
-    """Puts the page into the run as `report.html`, whole or not at all; answers where it is."""
-    run.write_text("report.html", report.html())
-    return run.path / "report.html" if run.storage.is_local else f"{run.uri}/report.html"
-
-
-def build_report(run_dir: str | os.PathLike[str]) -> Path | str:
-    """Writes the report of the run in a folder or at an address; answers where the page is.
-
-    Raises:
-        UserError: there is no run, or nothing reports on its kind.
-    """
-    run = RunFolder.open(run_dir)
-    return write_report(run, job_of(run).report(run))
+def flat(config: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+    """Names and values of options, sorted; nested ones with dotted names, credentials hidden."""
+    for name, value in _flat(jsonable(config)):
+        yield name, HIDDEN if value and is_secret(name) else value
 
 
 def _block(card: Mapping[str, Any]) -> str:
     kind = card["kind"]
-    return {"image": "media", "video": "media", "curve": "curve", "stats": "stats"}.get(
-        kind, "wide"
-    )
+    blocks = {"image": "media", "video": "media"} | {k: k for k in ("curve", "stats", "facts")}
+    return blocks.get(kind, "wide")
 
 
 def _shown(value: Any) -> str:
@@ -214,8 +254,31 @@ def _shown(value: Any) -> str:
     return str(value)
 
 
+def _key(cell: Cell) -> Any:
+    return cell.value if cell.sort is None else cell.sort
+
+
+def _drawn(cell: Cell, is_number: bool) -> dict[str, Any]:
+    """What the template makes a cell of."""
+    key = _key(cell)
+    if is_number:
+        shown = repr(float(key)) if key not in (None, "") and np.isfinite(key) else ""
+    else:
+        shown = "" if key is None else str(key)
+    return {
+        "text": _shown(cell.value),
+        "number": is_number,
+        "sort": shown,
+        "href": cell.href,
+        "note": cell.note,
+        "picture": _base64(cell.picture),
+        "mime": "image/png" if cell.picture[:4] == b"\x89PNG" else "image/jpeg",
+    }
+
+
 def _is_number(value: Any) -> bool:
-    return value is None or (isinstance(value, numbers.Real) and not isinstance(value, bool))
+    is_missing = value is None or value == ""
+    return is_missing or (isinstance(value, numbers.Real) and not isinstance(value, bool))
 
 
 def _flat(value: Any, name: str = "") -> Iterable[tuple[str, str]]:
@@ -230,8 +293,13 @@ def _bytes(source: bytes | str | os.PathLike[str]) -> bytes:
     return source if isinstance(source, bytes) else Path(source).read_bytes()
 
 
-def _base64(data: bytes) -> str:
-    return base64.b64encode(data).decode()
+def _base64(data: bytes) -> Markup:
+    return Markup(base64.b64encode(data).decode())
+
+
+def _safe(value: Any) -> Any:
+    """What the template shows of a value. `Markup` is made here, of nothing that was given."""
+    return redacted(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 @functools.cache
@@ -240,10 +308,22 @@ def _template() -> jinja2.Template:
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=_safe,
         undefined=jinja2.StrictUndefined,
     )
-    text = resources.files("arcadia").joinpath("report_template.html.j2").read_text("utf-8")
-    return environment.from_string(text)
+    return environment.from_string(_resource("report_template.html.j2"))
+
+
+@functools.cache
+def _script() -> dict[str, Markup]:
+    """What sorts tables, and the hash by which a browser knows it."""
+    text = _resource("report_sort.js")
+    digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+    return {"text": Markup(text), "digest": Markup(digest)}
+
+
+def _resource(name: str) -> str:
+    return resources.files("arcadia").joinpath(name).read_text("utf-8")
 
 
 @functools.cache

@@ -80,11 +80,7 @@ class RunFolder:
                 "ended": None,
                 "history": [{"status": "running", "at": now}],
                 "details": {},
-                "seed": seed,
-                "command": None if command is None else list(command),
-                "versions": provenance.versions(),
-                "machine": provenance.machine(),
-                "commit": provenance.commit(),
+                **provenance.record(command, seed),
             },
         )
         return run

@@ -94,6 +94,10 @@ class Storage(ABC):
         """That folder, absolute. ValueError when there is none."""
 
     @abstractmethod
+    def below(self, name: str) -> Storage:
+        """The folder `name` as a storage of its own."""
+
+    @abstractmethod
     def shown(self, name: str = "") -> str:
         """The place of `name` as a person should read it, without credentials."""
 
@@ -280,5 +284,12 @@ def file_in(folder: str, name: str) -> str:
 
 def without_secrets(uri: str) -> str:
     """An address without user, password and query."""
-    parts = urlsplit(uri)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}".rstrip("/")
+    scheme, mark, rest = uri.partition("://")
+    rest = re.split(r"[?#]", rest, maxsplit=1)[0]
+    host, slash, path = rest.partition("/")
+    if "@" in host:
+        host = host.rpartition("@")[2]
+    elif re.search(r":(?!\d*$)", host) and "@" in path:
+        # Where a port would be there is a password, and in that a "/", as in many a key of S3's.
+        host, slash, path = path.rpartition("@")[2].partition("/")
+    return f"{scheme}{mark}{host}{slash}{path}".rstrip("/")

@@ -21,7 +21,7 @@ from arcadia.atomic import (
     temporary_name,
 )
 from arcadia.errors import UserError
-from arcadia.storage import MANIFEST, Stamp, Storage, checked, without_secrets
+from arcadia.storage import MANIFEST, Stamp, Storage, checked, file_in, without_secrets
 
 if TYPE_CHECKING:
     from pyarrow import NativeFile
@@ -52,6 +52,9 @@ class LocalStorage(Storage):
     @property
     def local_path(self) -> Path:
         return self._root
+
+    def below(self, name: str) -> Storage:
+        return LocalStorage(self._path(name))
 
     def shown(self, name: str = "") -> str:
         return str(self._root / name)
@@ -171,6 +174,9 @@ class ObjectStorage(Storage):
     @property
     def local_path(self) -> Path:
         raise ValueError(f"{self.shown()}: is not on this machine")
+
+    def below(self, name: str) -> Storage:
+        return ObjectStorage(self._filesystem, self._key(name), file_in(self.uri, checked(name)))
 
     def shown(self, name: str = "") -> str:
         address = without_secrets(self.uri)

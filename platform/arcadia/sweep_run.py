@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import os
 import tempfile
 from pathlib import Path
@@ -15,7 +14,6 @@ from arcadia.errors import UserError
 from arcadia.runs import RunFolder, default_run_dir
 from arcadia.storage import Storage
 from arcadia.sweep_results import (
-    TrialResult,
     best_checkpoint,
     end_runs,
     last_line,
@@ -23,6 +21,7 @@ from arcadia.sweep_results import (
     print_trials,
     trial_results,
 )
+from arcadia.sweep_trials import SWEEP
 from arcadia.tuning import Space, is_searched, load_sweep
 
 if TYPE_CHECKING:
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
 
     from arcadia.commands import TuneOptions
 
-KIND = "tune"
 _FILE = "sweep.py"
 _ENV_STEPS = "num_env_steps_sampled_lifetime"
 
@@ -45,8 +43,8 @@ def run_sweep(options: TuneOptions, words: list[str]) -> dict[str, Any]:
 
     Returns:
         `best` (its parameters, metric and checkpoint), `trials`, `failed`, `groups` (where trials
-        are compared: parameters, `mean`, `standard_error`, `trials`), `status` and the folder
-        `run`.
+        are compared: parameters, `mean`, `standard_error`, `trials`), `status`, `index`, where its
+        page is, and the folder `run`.
 
     Raises:
         UserError: the file cannot be used, the folder holds a run or cannot be written, or no trial
@@ -94,8 +92,14 @@ class _Sweep:
         connect(options.address)
         run = RunFolder.create(
             _absolute(options.run_dir or default_run_dir(f"tune-{Path(options.file).stem}")),
-            kind=KIND,
-            config={"file": options.file, **_kept(options)},
+            kind=SWEEP,
+            config={
+                "file": options.file,
+                "metric": tune_config.metric,
+                "mode": tune_config.mode,
+                "time": self._time,
+                **_kept(options),
+            },
             seed=options.seed,
             command=words,
         )
@@ -129,7 +133,7 @@ class _Sweep:
         options = self._options
         assert options.resume is not None
         run = RunFolder.open(_absolute(options.resume))
-        if run.kind != KIND:
+        if run.kind != SWEEP:
             raise UserError(
                 f'{run.storage.shown()}: is a run of the kind "{run.kind}", no sweep; go on with '
                 "it by arcadia train"
@@ -158,6 +162,7 @@ class _Sweep:
         """Runs what is left of it; see `run_sweep`."""
         from ray import tune
 
+        from arcadia.report_folder import build_index
         from arcadia.sweep_callbacks import Stopping
 
         print(f"Run: {run.storage.shown()}", flush=True)
@@ -182,7 +187,6 @@ class _Sweep:
             "trials": len(results),
             "failed": results.num_errors,
         }
-        _note(run, trials, metric, mode)
         print_trials(trials, metric)
         if Stopping.requested:
             print(f"Stopped; arcadia tune --resume {run.storage.shown()} goes on")
@@ -198,6 +202,8 @@ class _Sweep:
         if any(trial.value is not None for trial in trials):
             found["best"] = self._best(results, metric)
             found["groups"] = self._groups(results, metric, mode, run)
+        found["index"] = build_index(run.storage).index
+        print(f"Index: {found['index']}")
         return found
 
     def _load(self, file: str, shown: str) -> None:
@@ -284,12 +290,6 @@ def _kept(options: TuneOptions) -> dict[str, Any]:
     """The command's options that decide what a sweep does, for its record."""
     names = ("num_samples", "max_concurrent_trials", "checkpoint_period", "max_failures")
     return {name: getattr(options, name) for name in names}
-
-
-def _note(run: RunFolder, trials: list[TrialResult], metric: str, mode: str) -> None:
-    """Writes down what the trials came to, for reports."""
-    rows = [dataclasses.asdict(trial) for trial in trials]
-    run.write_json("trials.json", {"metric": metric, "mode": mode, "trials": rows})
 
 
 def _parameters(config: dict[str, Any], space: AlgorithmConfig | Space) -> dict[str, Any]:

@@ -158,7 +158,7 @@ class TrainingRun(ABC, Generic[AnyOptions]):
         print(f"Run: {run.storage.shown()}{how}", flush=True)
 
     def _result(self) -> dict[str, Any]:
-        from arcadia.report import write_report
+        from arcadia.run_report import write_report
 
         run, done = self._run, self._done()
         is_whole = done.step >= self._steps()

@@ -14,7 +14,8 @@ from arcadia import jobs
 from arcadia.curves import curve_svg, running_mean
 from arcadia.errors import UserError
 from arcadia.media import VideoWriter, png_bytes, write_image
-from arcadia.report import Report, build_report, write_report
+from arcadia.report import Report
+from arcadia.run_report import build_report, write_report
 from arcadia.runs import RunFolder
 from arcadia.storage import Storage
 

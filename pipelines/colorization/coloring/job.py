@@ -21,6 +21,7 @@ from arcadia.runs import RunFolder
 
 if TYPE_CHECKING:
     from arcadia.commands import EvaluateOptions, ExportOptions, WatchOptions
+    from arcadia.headline import Headline
     from arcadia.report import Report
     from pipelines.colorization.coloring.brush import Weights
     from pipelines.colorization.coloring.plan import Plan
@@ -245,6 +246,13 @@ def export(run: RunFolder, command: ExportOptions) -> dict[str, Any]:
     raise UserError(
         f"{run.storage.shown()}: coloured pictures; the network lies in the training run"
     )
+
+
+def headline(run: RunFolder) -> Headline:
+    """What an index says of the run."""
+    from pipelines.colorization.coloring.pages import headline
+
+    return headline(run)
 
 
 def report(run: RunFolder) -> Report:

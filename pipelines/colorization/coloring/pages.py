@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from arcadia.errors import UserError
+from arcadia.headline import Headline
 from arcadia.media import Frame, Source, VideoWriter, image_bytes, side_by_side
 from arcadia.report import Report
 from arcadia.runs import RunFolder
@@ -16,12 +17,13 @@ from arcadia.storage import Storage, file_in
 from pipelines.colorization.coloring.films import film_on_disk
 from pipelines.colorization.coloring.pictures import decode_picture
 from pipelines.colorization.coloring.plan import Item, parts_of
-from pipelines.colorization.coloring.results import Manifest
+from pipelines.colorization.coloring.results import Manifest, Record
 from pipelines.colorization.coloring.run import load_items
 
 _PICTURES, _FILMS = "report/pictures", "report/films"
 _MOST_PICTURES, _MOST_FILMS = 12, 4
 _PANEL_PX = 360
+_MOST_ROWS = 200
 _FILM_S = 20
 _FEW_CHANGES = 4  # of 255, by which a grey JPEG's colours may differ
 
@@ -83,9 +85,7 @@ def _readable(source: Source) -> Iterator[Frame]:
 def page(run: RunFolder) -> Report:
     """The page of a run."""
     folder, items = load_items(run)
-    records = {}
-    for part in parts_of(items):
-        records |= Manifest(run.storage, part).records
+    records = _records(run, items)
     films = [item for item in items if item.is_film and item.number in records]
     frames = sum(records[film.number].frames for film in films)
     report = Report("Coloured pictures", subtitle=f"{run.name} · {run.status}")
@@ -104,8 +104,41 @@ def page(run: RunFolder) -> Report:
     problems = run.info["details"].get("problems", [])
     if problems:
         report.text("Problems", problems)
-    report.config(run.config | {"results": folder})
+    report.table(
+        "Results",
+        ["file", "of", "frames"],
+        [
+            [item.output, item.shown, records[item.number].frames if item.is_film else None]
+            for item in [item for item in items if item.number in records][:_MOST_ROWS]
+        ],
+        f"In {folder}" + f"; the first {_MOST_ROWS}." * (len(records) > _MOST_ROWS),
+    )
     return report
+
+
+def headline(run: RunFolder) -> Headline:
+    """What an index says of a run."""
+    _, items = load_items(run)
+    records = _records(run, items)
+    films = [item for item in items if item.is_film and item.number in records]
+    shown = [*run.storage.list(_PICTURES), *run.storage.list(_FILMS)]
+    return Headline(
+        title="Coloured pictures",
+        figures={
+            "pictures": len(records) - len(films),
+            "films": len(films),
+            "frames": sum(records[film.number].frames for film in films),
+        },
+        picture=shown[0] if shown else None,
+    )
+
+
+def _records(run: RunFolder, items: Sequence[Item]) -> dict[int, Record]:
+    """Of the results that were written."""
+    records: dict[int, Record] = {}
+    for part in parts_of(items):
+        records |= Manifest(run.storage, part).records
+    return records
 
 
 def _panels(source: np.ndarray, result: np.ndarray) -> dict[str, np.ndarray]:

@@ -211,7 +211,7 @@ class Coloring:
         self._problems += _said(job.rows)
 
     def _end(self, colored: int, seconds: float) -> dict[str, Any]:
-        from arcadia.report import write_report
+        from arcadia.run_report import write_report
         from pipelines.colorization.coloring.pages import page, save_comparisons
 
         records = self._records()

@@ -21,5 +21,13 @@ _CLASSES: Mapping[TaskName, str] = {
 
 def task_of(options: SequenceOptions, seed: int, data: Sequence[str] = ()) -> Task:
     """The task that options name, with its own values where they say nothing; see `Task`."""
-    module = importlib.import_module(f"{__name__}.{options.task}")
-    return getattr(module, _CLASSES[options.task])(options.resolved(), seed, data)
+    return _class_of(options.task)(options.resolved(), seed, data)
+
+
+def metrics_of(task: TaskName) -> tuple[str, ...]:
+    """The names of a task's figures, the one it is judged by first."""
+    return _class_of(task).metrics
+
+
+def _class_of(task: TaskName) -> type[Task]:
+    return getattr(importlib.import_module(f"{__name__}.{task}"), _CLASSES[task])

@@ -8,7 +8,7 @@ import pytest
 
 from arcadia.errors import UserError
 from arcadia.media import write_image
-from arcadia.report import build_report
+from arcadia.run_report import build_report
 from arcadia.runs import RunFolder
 from arcadia.storage import Storage
 from pipelines.stylization import job
