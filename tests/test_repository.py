@@ -63,8 +63,9 @@ def test_what_is_pinned_is_what_the_project_asks_for():
     assert "torchvision" not in pins
 
 
-def test_the_report_template_is_a_resource():
-    assert resources.files("arcadia").joinpath("report_template.html.j2").is_file()
+@pytest.mark.parametrize("name", ["report_template.html.j2", "report_sort.js"])
+def test_what_a_report_is_made_of_is_a_resource(name: str):
+    assert resources.files("arcadia").joinpath(name).is_file()
 
 
 def test_shipped_weights_are_a_resource_and_named_with_their_licence():

@@ -18,7 +18,7 @@ _AXES = {
     "loss": "nats an example",
 }
 _CURVES = (
-    ("Loss", {"training": "train/loss"}, "nats an example"),
+    ("Loss in training", {"training": "train/loss"}, "nats an example"),
     ("Noise", {"c": "train/noise_c"}, "c of the noisy activations"),
     ("Gradient", {"L2 norm": "train/gradient_norm"}, "before it is scaled down"),
     ("Speed", {"examples a second": "train/examples_per_s"}, "examples a second"),

@@ -17,7 +17,7 @@ FOOT = "The pages of the runs lie beside this one; nothing else is loaded."
 _MOST_SERIES = 12
 _MOST_OPTIONS = 16
 _LONGEST_VALUE = 40  # letters; paths and lists are no column to sort by
-_NO_OPTIONS = ("id", "data_hash", "network_sha256")
+_NO_OPTIONS = ("id", "data_hash", "network_sha256", "seed")  # the seed has a column
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +69,7 @@ def add_kind(
     *,
     is_only: bool,
     words: tuple[str, str] = ("run", "steps"),
+    options: Sequence[str] | None = None,
 ) -> None:
     """The charts of the runs of one kind, and their table: figures, and options that differ.
 
@@ -78,11 +79,15 @@ def add_kind(
         entries: the runs, in the order in which they are shown.
         is_only: whether no other table tells of them.
         words: what one is called, and what it has come so far in.
+        options: names of those to show; by default those in which the runs differ.
     """
     _add_charts(report, entries)
     figures = list(dict.fromkeys(name for e in entries for name in e.headline.figures))
-    options = differing([e.options for e in entries])
     what, steps = words
+    said = ["Times are UTC."] * is_only
+    if options is None:
+        options = differing([e.options for e in entries])
+        said += [f"Of the options, those in which these {what}s differ."] * bool(options)
     columns = [what, "status", *(["started", "took", "seed", steps] if is_only else [])]
     rows = []
     for e in entries:
@@ -93,8 +98,7 @@ def add_kind(
         title,
         [*columns, *figures, *(_short(name, options) for name in options)],
         rows,
-        "Times are UTC." * is_only
-        + f" Of the options, those in which these {what}s differ." * bool(options),
+        " ".join(said),
         sortable=True,
     )
 

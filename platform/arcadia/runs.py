@@ -28,6 +28,7 @@ from arcadia import provenance
 from arcadia.atomic import explained, is_temporary, temporary_folder
 from arcadia.errors import UserError, did_you_mean
 from arcadia.jsonable import jsonable
+from arcadia.redaction import redacted
 from arcadia.storage import Storage
 
 Status = Literal["running", "completed", "stopped", "failed"]
@@ -80,7 +81,7 @@ class RunFolder:
                 "ended": None,
                 "history": [{"status": "running", "at": now}],
                 "details": {},
-                **provenance.record(command, seed),
+                **origin(command, seed),
             },
         )
         return run
@@ -313,6 +314,18 @@ class RunFolder:
         for file in [name] if self.storage.is_file(name) else self.storage.list(name):
             self.storage.download(file, folder / file)
             self._synced[folder / file] = _stamp(folder / file)
+
+
+def origin(command: Sequence[str] | None, seed: int | None) -> dict[str, Any]:
+    """What is kept beside results to make them again: command line, seed, versions, machine and
+    commit. Credentials in the command line are left out, for it is shown."""
+    return {
+        "command": None if command is None else [redacted(word) for word in command],
+        "seed": seed,
+        "versions": provenance.versions(),
+        "machine": provenance.machine(),
+        "commit": provenance.commit(),
+    }
 
 
 def default_run_dir(kind: str, root: str | os.PathLike[str] = "runs") -> Path:

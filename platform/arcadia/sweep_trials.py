@@ -46,6 +46,8 @@ class Sweep:
     sweep."""
     trials: Sequence[Entry]
     """The best first, where it is known what that is."""
+    parameters: Sequence[str] | None
+    """Names of what was drawn for each; None: Tune's record does not say."""
 
     @property
     def metric(self) -> str | None:
@@ -94,7 +96,9 @@ def read_sweep(storage: Storage, runs: Sequence[str] = ()) -> Sweep:
     sign = -1 if record.get("mode") == "max" else 1
     if metric is not None:
         trials.sort(key=lambda e: _rank(e, sign))
-    return Sweep(name=_last(storage), record=record, trials=trials)
+    drawn = dict.fromkeys(name for s in states.values() for name, _ in flat(_drawn(s) or {}))
+    drawn.pop("seed", None)  # that has a column
+    return Sweep(name=_last(storage), record=record, trials=trials, parameters=list(drawn) or None)
 
 
 def sweep_page(sweep: Sweep, storage: Storage) -> Report:
@@ -112,7 +116,8 @@ def sweep_page(sweep: Sweep, storage: Storage) -> Report:
     report.stats(counts)
     if storage.exists(FIGURE):
         report.image("Means over seeds", storage.read_bytes(FIGURE))
-    add_kind(report, "Trials", trials, is_only=True, words=("trial", "iterations"))
+    words = ("trial", "iterations")
+    add_kind(report, "Trials", trials, is_only=True, words=words, options=sweep.parameters)
     if sweep.record:
         add_origin(report, sweep.record, storage.shown())
     return report
@@ -127,9 +132,8 @@ def _trial(
     href: str,
 ) -> Entry:
     results = _results(storage, f"{folder}/result.json")
-    drawn = state.get("evaluated_params")
-    if drawn is None:
-        drawn = _json(storage, f"{folder}/params.json")
+    given = _json(storage, f"{folder}/params.json")
+    drawn = _drawn(state)
     last = results[-1] if results else {}
     has_failed = storage.exists(f"{folder}/error.txt")
     over = "completed" if last.get("done") else "running"
@@ -146,8 +150,8 @@ def _trial(
         href=href,
         started=datetime.fromtimestamp(began, UTC) if began > 0 else None,
         seconds=last.get("time_total_s"),
-        seed=_json(storage, f"{folder}/params.json").get("seed"),
-        options=dict(flat(drawn)),
+        seed=given.get("seed"),
+        options=dict(flat(given if drawn is None else drawn)),
         headline=Headline(
             title=metric.rpartition("/")[2] if metric else "",
             figures={name.rpartition("/")[2]: value for name, value in figures.items()},
@@ -168,6 +172,12 @@ def _states(storage: Storage, files: Sequence[str]) -> dict[str, dict[str, Any]]
                 state = json.loads(trial)
                 found[state["relative_logdir"]] = state
     return found
+
+
+def _drawn(state: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The parameters that Tune drew for a trial, if its record says so."""
+    drawn = state.get("evaluated_params")
+    return drawn if isinstance(drawn, dict) else None
 
 
 def _results(storage: Storage, name: str) -> list[dict[str, Any]]:

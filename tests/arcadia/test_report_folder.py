@@ -283,6 +283,17 @@ def test_a_sweep_shows_its_trials_the_best_first(tmp_path: Path, capsys):
     assert "--resume" not in text
 
 
+def test_all_that_was_drawn_is_shown_and_else_what_differs(tmp_path: Path):
+    sweep(tmp_path / "sweep")
+    (state,) = (tmp_path / "sweep").glob("experiment_state-*")
+    state.write_text(state.read_text().replace('\\"lr\\": ', '\\"same\\": 1, \\"lr\\": '))
+    table = read(build_index(Storage.at(tmp_path / "sweep")).index).tables["Trials"]
+    assert table[0][-2:] == ["lr", "same"] and column(table, "same") == ["1", "1", "1"]
+    state.unlink()
+    table = read(build_index(Storage.at(tmp_path / "sweep")).index).tables["Trials"]
+    assert table[0][-2:] == ["loss", "lr"]  # of params.json, and "seed" has its own column
+
+
 def test_a_trial_that_is_a_run_leads_to_its_page(tmp_path: Path):
     sweep(tmp_path / "sweep")
     sequence_run(tmp_path / "sweep" / "trial_0_lr=0.1" / "sequence")

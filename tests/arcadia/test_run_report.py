@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import os
 import platform
 import re
 from pathlib import Path
@@ -47,6 +48,16 @@ def test_a_run_that_is_not_finished_says_how_to_go_on(tmp_path: Path):
     run.set_status("failed", error="OSError: <the disk> is full")
     text = text_of(build_report(run.path))
     assert "--resume" in text and "OSError: <the disk> is full" in text
+
+
+def test_the_gpus_are_those_that_the_driver_names(tmp_path: Path, monkeypatch):
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text("#!/bin/sh\nprintf 'NVIDIA H100\\nNVIDIA H100\\nNVIDIA L4\\n'\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    run = sequence_run(tmp_path / "run")
+    assert run.info["machine"]["gpus"] == ["NVIDIA H100", "NVIDIA H100", "NVIDIA L4"]
+    assert "2 x NVIDIA H100, NVIDIA L4" in text_of(build_report(run.path))
 
 
 def test_a_run_that_a_program_made_says_so(tmp_path: Path):

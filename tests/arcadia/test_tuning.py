@@ -86,6 +86,13 @@ def test_the_pong_sweep_runs_shrunken(tmp_path, tune):
     assert best["checkpoint"].startswith(f"{tmp_path}/one/")
     assert Path(best["checkpoint"], "rllib_checkpoint.json").is_file()
     assert "2 trials, 0 failed" in out
+    assert result["index"] == f"{tmp_path}/one/index.html"
+    page = (tmp_path / "one" / "index.html").read_text()
+    assert f"arcadia tune {tmp_path}/sweep.py --json --seed 1" in page
+    assert page.count("TERMINATED") == 0 and page.count("completed") >= 3  # the sweep, and trials
+    assert f"{best['value']:.4g}" in page and "target_update_period" in page
+    record = json.loads((tmp_path / "one" / "sweep.json").read_text())
+    assert (record["status"], record["metric"], record["seed"]) == ("completed", RETURN, 1)
 
     # The checkpoint is DQN's own.
     from algorithms.dqn import DQN
