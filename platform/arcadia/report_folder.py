@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from urllib.parse import quote
 
+from arcadia.atomic import explained
 from arcadia.errors import UserError, did_you_mean
 from arcadia.headline import thumbnail
 from arcadia.jobs import job_of
@@ -184,7 +185,8 @@ def _nothing(storage: Storage) -> str:
     where, hint = storage.shown(), "give the folder of a run, or one that holds runs"
     if storage.is_local and not storage.local_path.exists():
         path = storage.local_path
-        siblings = path.parent.iterdir() if path.parent.is_dir() else ()
+        with explained("read", path.parent):
+            siblings = list(path.parent.iterdir()) if path.parent.is_dir() else []
         near = did_you_mean(path.name, [s.name for s in siblings if s.is_dir()])
         return f"{where}: no such folder{near or f'; {hint}'}"
     if storage.is_local and not storage.local_path.is_dir():

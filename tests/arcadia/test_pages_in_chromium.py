@@ -16,6 +16,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from arcadia.report_folder import build_index
 from arcadia.storage import Storage
 from tests.arcadia.sample_runs import dqn_run, sequence_run, sweep
+from tests.arcadia.test_headlines import MAKE
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 SCREENS = {"desk": (1280, 900), "telephone": (390, 844)}
@@ -134,6 +135,19 @@ def test_links_of_an_index_lead_to_pages(page: Page, folder: Path):
 def test_a_sweep(page: Page, folder: Path, tmp_path: Path):
     check(page, folder / "tune" / "index.html", tmp_path / "sweep.png")
     assert page.locator(FIRST_COLUMN).all_inner_texts() == ["abc_0", "abc_1", "trial_2_lr=9.0"]
+
+
+def test_pages_of_every_kind_fit_a_telephone(browser: Browser, tmp_path: Path):
+    for kind, (make, _, _) in MAKE.items():
+        (tmp_path / kind).mkdir()
+        make(tmp_path / kind)
+    build_index(Storage.at(tmp_path))
+    context = browser.new_context(viewport={"width": 390, "height": 844}, offline=True)
+    page = context.new_page()
+    pages = [tmp_path / kind / "run" / "report.html" for kind in MAKE]
+    for number, path in enumerate([*pages, tmp_path / "index.html"]):
+        check(page, path, tmp_path / f"{number}.png")
+    context.close()
 
 
 def test_without_scripts_an_index_is_a_plain_table(browser: Browser, folder: Path):

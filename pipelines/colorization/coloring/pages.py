@@ -108,7 +108,7 @@ def page(run: RunFolder) -> Report:
         "Results",
         ["file", "of", "frames"],
         [
-            [item.output, item.shown, records[item.number].frames if item.is_film else None]
+            [item.output, item.shown, records[item.number].frames if item.is_film else ""]
             for item in [item for item in items if item.number in records][:_MOST_ROWS]
         ],
         f"In {folder}" + f"; the first {_MOST_ROWS}." * (len(records) > _MOST_ROWS),
