@@ -39,7 +39,7 @@ def sweep_trial(
     import torch
     from ray import tune
 
-    from arcadia.report import write_report
+    from arcadia.run_report import write_report
     from arcadia.trials import trial_run
     from pipelines.stylization.finish import (
         SEAMS,
