@@ -270,12 +270,13 @@ class Training:
         """What the command answers.
 
         Returns:
-            `run`, `env_steps`, `env_frames`, `updates`, `episode_return_mean` (of the last hundred
+            `run`, `status`, `env_steps`, `env_frames`, `updates`, `episode_return_mean` (of the last hundred
             training episodes; None before the first ended), `evaluation_return_best` (None before
             the first evaluation) and `seconds`.
         """
         return {
             "run": self.run.uri,
+            "status": self.run.status,
             "env_steps": self.algo.num_env_steps,
             "env_frames": _frames(self.algo),
             "updates": self.algo.num_updates,
