@@ -270,9 +270,9 @@ class Training:
         """What the command answers.
 
         Returns:
-            `run`, `status`, `env_steps`, `env_frames`, `updates`, `episode_return_mean` (of the last hundred
-            training episodes; None before the first ended), `evaluation_return_best` (None before
-            the first evaluation) and `seconds`.
+            `run`, `status`, `env_steps`, `env_frames`, `updates`, `episode_return_mean` (of the last
+            hundred training episodes; None before the first ended), `evaluation_return_best` (None
+            before the first evaluation) and `seconds`.
         """
         return {
             "run": self.run.uri,
