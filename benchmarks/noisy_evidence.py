@@ -43,7 +43,12 @@ VARIANTS: Mapping[str, Mapping[str, Sequence[str]]] = {
         "nan, annealed": _ANNEALED,
     },
     "recall": {"hard": _HARD, "nan": _NAN, "nan, annealed": _ANNEALED},
-    "language": {"hard": _HARD, "nan": _NAN, "nah": ("--activation", "nah")},
+    "language": {
+        "hard": _HARD,
+        "soft": ("--activation", "soft"),
+        "nan": _NAN,
+        "nah": ("--activation", "nah"),
+    },
 }
 _WORDS: Mapping[str, Sequence[str]] = {
     "unique": ("--task", "unique_integers"),
