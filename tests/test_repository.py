@@ -23,7 +23,7 @@ MAY_REACH_UP = {"cli.py", "commands.py", "jobs.py", "tuning.py", "report.py", "d
         *("constraints.txt", ".ci/run", ".gitignore", ".rayignore", "platform/arcadia/cli.py"),
         *("platform/runtime_env.yaml", "platform/Dockerfile", ".dockerignore"),
         *("platform/kuberay/raycluster.yaml", "platform/kuberay/rayjob.yaml", "docs/cluster.md"),
-        *("algorithms", "pipelines", "tune_configs", "benchmarks", "tests", "docs"),
+        *("algorithms", "pipelines", "tune_configs", "benchmarks", "tests", "docs", "docs/guides"),
     ],
 )
 def test_the_layout_is_there(name: str):
