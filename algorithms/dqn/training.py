@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from algorithms.dqn.kept import Evaluations, keep_best, restore, save_checkpoint, save_held_out
+from arcadia.atomic import held_alone
 from arcadia.errors import UserError
 from arcadia.runs import RunFolder, default_run_dir
 from arcadia.stop import StopSignal
@@ -140,6 +141,7 @@ class Training:
         algo = command.config().debugging(seed=seed).build_algo()
         assert isinstance(algo, DQN)
         self.algo = algo
+        self._held = contextlib.ExitStack()
         try:
             if resumed is None:
                 self.run = RunFolder.create(
@@ -149,9 +151,11 @@ class Training:
                     seed=seed,
                     command=words,
                 )
+                self._hold()
                 save_held_out(self.run, algo)
             else:
                 self.run = resumed
+                self._hold()
                 if resumed.checkpoints():
                     restore(resumed, algo)
                 resumed.set_status("running")
@@ -161,6 +165,7 @@ class Training:
             self._telemetry = Telemetry(self.run, ray_metrics=True, start_step=start)
         except BaseException:
             algo.stop()
+            self._held.close()
             raise
         self._start_s = self._saved_at_s = time.monotonic()
         self._total_steps = command.options.steps(command.options.total_frames)
@@ -179,11 +184,19 @@ class Training:
     ) -> None:
         self.algo.stop()
         # What failed may be the disk that all of this is written to.
-        with contextlib.suppress(UserError, OSError) if error else contextlib.nullcontext():
+        with (
+            self._held,
+            contextlib.suppress(UserError, OSError) if error else contextlib.nullcontext(),
+        ):
             self._telemetry.__exit__(kind, error, traceback)
             if error is not None:
                 status = "stopped" if isinstance(error, KeyboardInterrupt) else "failed"
                 self.run.set_status(status, error=f"{type(error).__name__}: {error}")
+
+    def _hold(self) -> None:
+        """Keeps other processes out of the run until the end."""
+        if self.run.storage.is_local:
+            self._held.enter_context(held_alone(self.run.path))
 
     def _config(self) -> dict[str, Any]:
         """What the run is told to be of."""
@@ -270,9 +283,9 @@ class Training:
         """What the command answers.
 
         Returns:
-            `run`, `status`, `env_steps`, `env_frames`, `updates`, `episode_return_mean` (of the last
-            hundred training episodes; None before the first ended), `evaluation_return_best` (None
-            before the first evaluation) and `seconds`.
+            `run`, `status`, `env_steps`, `env_frames`, `updates`, `episode_return_mean` (of the
+            last hundred training episodes; None before the first ended), `evaluation_return_best`
+            (None before the first evaluation) and `seconds`.
         """
         return {
             "run": self.run.uri,

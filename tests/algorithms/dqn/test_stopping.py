@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from algorithms.dqn import load_policy
+from arcadia.atomic import held_alone
 from arcadia.cli import main
 from arcadia.runs import RunFolder
 
@@ -155,3 +156,16 @@ def test_a_killed_training_goes_on_from_its_latest_checkpoint(tmp_path, capsys):
     more = str(last + 200)
     assert main(["train", "dqn", "--resume", str(run_dir), "--total-frames", more]) == 0
     assert (run.status, run.checkpoints()[-1]) == ("completed", last + 200)
+
+
+@pytest.mark.usefixtures("ray_session")
+def test_a_run_is_trained_by_one_process_at_a_time(tmp_path, capsys):
+    run_dir = tmp_path / "run"
+    train = ["train", "dqn", *SMALL, "--run-dir", str(run_dir), "--total-frames", "400"]
+    assert main(train) == 0
+    capsys.readouterr()
+    more = ["train", "dqn", "--resume", str(run_dir), "--total-frames", "600"]
+    with held_alone(run_dir):
+        assert main(more) == 2
+    assert "another process is at work in it" in one_line(capsys)
+    assert main(more) == 0
