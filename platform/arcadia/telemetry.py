@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import math
+import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -11,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self, SupportsFloat
 
 import numpy as np
 
+from arcadia.atomic import explained
 from arcadia.gauges import Gauges
 from arcadia.runs import RunFolder
 
@@ -28,14 +31,20 @@ class Telemetry:
         ray_metrics: also set a Ray gauge for every scalar and for the step; see `arcadia.gauges`.
         start_step: where a resumed run goes on; events of an earlier attempt from that step on
             are void, here and in TensorBoard.
+
+    Raises:
+        UserError: they cannot be written; so do all methods.
     """
 
     def __init__(self, run: RunFolder, *, ray_metrics: bool = False, start_step: int | None = None):
         from torch.utils.tensorboard.writer import SummaryWriter
 
         self._run = run
+        _quiet_writers()
         self._gauges = Gauges(run.storage, run.kind) if ray_metrics else None
-        self._writer = SummaryWriter(str(run.scratch("tensorboard")), purge_step=start_step)
+        self._folder = run.scratch("tensorboard")
+        with self._writing():
+            self._writer = SummaryWriter(str(self._folder), purge_step=start_step)
 
     def scalars(self, values: Mapping[str, SupportsFloat | None], step: int) -> None:
         """One point for every value that is neither None nor NaN.
@@ -48,17 +57,20 @@ class Telemetry:
             number = math.nan if value is None else float(value)
             if math.isnan(number):
                 continue
-            self._writer.add_scalar(name, number, step)
+            with self._writing():
+                self._writer.add_scalar(name, number, step)
         if self._gauges is not None:
             self._gauges.set({"step": step, **values})
 
     def image(self, tag: str, image_hwc: np.ndarray, step: int) -> None:
         """A picture: uint8 (H, W, 3)."""
-        self._writer.add_image(tag, image_hwc, step, dataformats="HWC")
+        with self._writing():
+            self._writer.add_image(tag, image_hwc, step, dataformats="HWC")
 
     def figure(self, tag: str, figure: Figure, step: int) -> None:
         """A matplotlib figure, as a picture; it is closed."""
-        self._writer.add_figure(tag, figure, step)
+        with self._writing():
+            self._writer.add_figure(tag, figure, step)
 
     def video(self, tag: str, frames_thwc: np.ndarray, step: int, fps: float) -> None:
         """A short video, as an animated GIF among TensorBoard's pictures.
@@ -83,23 +95,30 @@ class Telemetry:
         file_writer = self._writer.file_writer
         assert file_writer is not None, "telemetry is closed"
         value = proto.Summary.Value(tag=tag, image=image)
-        file_writer.add_summary(proto.Summary(value=[value]), step)
+        with self._writing():
+            file_writer.add_summary(proto.Summary(value=[value]), step)
 
     def text(self, tag: str, text: str, step: int) -> None:
         """A text in Markdown."""
-        self._writer.add_text(tag, text, step)
+        with self._writing():
+            self._writer.add_text(tag, text, step)
 
     def flush(self) -> None:
         """Makes everything so far visible to readers of the run."""
-        self._writer.flush()
+        with self._writing():
+            self._writer.flush()
         self._run.sync()
 
     def close(self) -> None:
         """Flushes and ends; calling it again does nothing."""
         if self._gauges is not None:
             self._gauges.close()
-        self._writer.close()
+        with self._writing():
+            self._writer.close()
         self._run.sync()
+
+    def _writing(self) -> contextlib.AbstractContextManager[None]:
+        return explained("write", self._folder)
 
     def __enter__(self) -> Self:
         return self
@@ -166,6 +185,22 @@ def _before(points: Mapping[int, float], step: int) -> dict[int, float]:
 def _arrays(points: Mapping[int, float]) -> tuple[np.ndarray, np.ndarray]:
     steps = np.array(sorted(points), np.int64)
     return steps, np.array([points[step] for step in steps.tolist()], np.float64)
+
+
+def _quiet_writers() -> None:
+    """Keeps the tracebacks of TensorBoard's own threads off the terminal: what went wrong in one is
+    raised in ours, when it writes the next time."""
+    before = threading.excepthook
+    if getattr(before, "is_quiet", False):
+        return
+
+    def tell(problem: threading.ExceptHookArgs) -> None:
+        is_writer = type(problem.thread).__name__ == "_AsyncWriterThread"
+        if not (is_writer and isinstance(problem.exc_value, OSError)):
+            before(problem)
+
+    tell.is_quiet = True  # type: ignore[attr-defined]
+    threading.excepthook = tell
 
 
 def _gif(frames_thwc: np.ndarray, fps: float) -> bytes:

@@ -16,9 +16,11 @@ from matplotlib.figure import Figure
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from arcadia.errors import UserError
 from arcadia.runs import RunFolder
 from arcadia.storage import Storage
 from arcadia.telemetry import Telemetry, read_scalars
+from tests.disks import fill
 
 
 def make_run(target: Storage | Path) -> RunFolder:
@@ -148,6 +150,7 @@ def test_ray_gauges_carry_the_values_until_they_are_closed():
     # A process of its own: the port of the metrics is set when Ray starts.
     code = """
 import sys, tempfile, time, ray
+from arcadia.errors import UserError
 from arcadia.runs import RunFolder
 from arcadia.telemetry import Telemetry
 run = RunFolder.create(tempfile.mkdtemp() + "/my-run", kind="dqn", config={}, seed=1)
@@ -203,3 +206,25 @@ def lines_once(port: int, there: bool) -> list[str]:
         own = [line for line in scraped(port) if line.startswith("ray_arcadia_train_loss_mean{")]
         if bool(own) == there or time.monotonic() > deadline:
             return own
+
+
+def test_a_full_disk_is_one_line_that_names_the_folder(make_disk, capsys):
+    disk = make_disk("256k")
+    run = make_run(disk / "run")
+    telemetry = Telemetry(run)
+    telemetry.scalars({"x": 1.0}, 1)
+    telemetry.flush()
+    ballast = fill(disk)
+    full = r"run/tensorboard: cannot write: No space left on device; free some space there"
+    with pytest.raises(UserError, match=full):
+        for step in range(2, 10_000):
+            telemetry.scalars({"x": 1.0}, step)
+    for write in (telemetry.flush, telemetry.close):
+        with pytest.raises(UserError, match=full):
+            write()
+    assert "Traceback" not in capsys.readouterr().err
+    # What was flushed is there, and whoever goes on goes on.
+    ballast.unlink()
+    with Telemetry(run, start_step=2) as telemetry:
+        telemetry.scalars({"x": 2.0}, 2)
+    assert points(run)["x"] == {1: 1.0, 2: 2.0}

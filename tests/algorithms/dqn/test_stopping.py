@@ -15,6 +15,7 @@ from algorithms.dqn import load_policy
 from arcadia.atomic import held_alone
 from arcadia.cli import main
 from arcadia.runs import RunFolder
+from tests.disks import fill
 
 ROOT = Path(__file__).parents[3]
 SMALL = [
@@ -25,14 +26,6 @@ SMALL = [
     *("--hidden-size", "64"),
     *("--replay-capacity", "5000"),
 ]
-
-
-def fill(disk: Path, leave_bytes: int) -> Path:
-    """Takes all of a disk's space but some."""
-    ballast = disk / "ballast"
-    free = os.statvfs(disk)
-    ballast.write_bytes(bytes(free.f_bavail * free.f_frsize - leave_bytes))
-    return ballast
 
 
 def one_line(capsys: pytest.CaptureFixture[str]) -> str:

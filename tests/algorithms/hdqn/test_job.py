@@ -20,6 +20,7 @@ from arcadia.media.images import read_image
 from arcadia.options import CommonOptions, flags
 from arcadia.runs import RunFolder
 from arcadia.telemetry import read_scalars
+from tests.disks import fill
 
 ROOT = Path(__file__).parents[3]
 SMALL = [
@@ -182,6 +183,26 @@ def test_a_killed_run_goes_on_with_its_goals(tmp_path, capsys):
     tried = counts(run, "tried").sum(axis=1)
     assert tried[-1] == sum(own["tried"] for own in result["goals"].values())
     assert (np.diff(tried) > 0).all()
+
+
+@pytest.mark.slow
+def test_a_full_disk_leaves_the_last_checkpoint_with_its_goals(tmp_path, make_disk, capsys):
+    disk = make_disk("16m")
+    run_dir = str(disk / "run")
+    first = run_cli(capsys, *KEY_DOOR, "--run-dir", run_dir, "--total-frames", "800")
+    ballast = fill(disk, 100_000)
+    resume = ["train", "hdqn", "--resume", run_dir, "--total-frames", "1200"]
+    assert main(resume) == 2
+    told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("arcadia: ")]
+    assert len(told) == 1 and "cannot write: No space left on device; free some" in told[0]
+    run = RunFolder.open(run_dir)
+    assert run.checkpoints() == run.checkpoints("replay") == [800]
+    assert not list((disk / "run").rglob(".*tmp*"))
+    ballast.unlink()
+    result = run_cli(capsys, *resume)
+    assert (run.status, run.checkpoints()[-1]) == ("completed", 1200)
+    for name, own in first["goals"].items():
+        assert result["goals"][name]["tried"] >= own["tried"]
 
 
 @pytest.mark.slow

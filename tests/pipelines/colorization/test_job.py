@@ -12,6 +12,7 @@ from arcadia.runs import RunFolder
 from arcadia.telemetry import read_scalars
 from pipelines.colorization import load_colorizer
 from pipelines.colorization.checkpoints import COLORIZER
+from tests.disks import fill_at_a_checkpoint
 from tests.pipelines.commands import Done, call_with, kill_a_worker
 
 pytestmark = pytest.mark.usefixtures("ray_session")
@@ -221,3 +222,24 @@ def test_a_killed_worker_comes_back_from_the_last_checkpoint(ready, tmp_path: Pa
     assert call("train", "colorizer", *straight, *SMALL).code == 0
     curves = [read_scalars(RunFolder.open(tmp_path / n))["train/loss"] for n in ("run", "straight")]
     np.testing.assert_array_equal(curves[0][1], curves[1][1])
+
+
+@pytest.mark.slow
+def test_a_full_disk_is_one_line_and_the_last_checkpoint_stays_good(
+    ready: Path, tmp_path: Path, make_disk, call
+):
+    disk = make_disk("64m")
+    thread = fill_at_a_checkpoint(disk, disk / "run")
+    words = ["--data", ready, "--run-dir", disk / "run", "--steps", 1_000_000, "--seed", 1, *SMALL]
+    done = call("train", "colorizer", *words, "--max-failures", 1)
+    thread.join()
+    assert done.code == 2, done.error
+    told = [line for line in done.error.splitlines() if not line.startswith("Training: ")]
+    assert len(told) == 1 and "cannot write: No space left on device; free some" in told[0]
+    assert told[0].startswith(f"arcadia: {disk}/run/")
+    run = RunFolder.open(disk / "run")
+    step = run.find_checkpoint()[1]
+    (disk / "ballast").unlink()
+    done = call("train", "colorizer", "--resume", disk / "run", "--steps", step + 20)
+    assert done.code == 0, done.error
+    assert (done.result["steps"], run.status) == (step + 20, "completed")

@@ -10,6 +10,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from arcadia.crew import Crew
+from arcadia.errors import UserError
 from arcadia.runs import RunFolder
 from arcadia.telemetry import read_scalars
 from pipelines.colorization import ColorizerOptions, NetworkOptions, load_colorizer
@@ -18,6 +19,7 @@ from pipelines.colorization.data import shares
 from pipelines.colorization.learner import Learner
 from pipelines.colorization.train import Training
 from pipelines.places import PreparedData
+from tests.disks import fill
 
 
 def options(**overrides: Any) -> ColorizerOptions:
@@ -37,7 +39,7 @@ def options(**overrides: Any) -> ColorizerOptions:
 def begin(tmp_path: Path, ready: Path) -> Callable[..., Training]:
     """A training of a run's folder, made anew as another process would."""
 
-    def make(run: str, own: ColorizerOptions, **more: Any) -> Training:
+    def make(run: str | Path, own: ColorizerOptions, **more: Any) -> Training:
         folder = tmp_path / run
         if RunFolder.is_run(folder):
             opened = RunFolder.open(folder)
@@ -96,6 +98,35 @@ def test_a_training_that_goes_on_in_mid_epoch_is_the_straight_one(begin, tmp_pat
     runs = [RunFolder.open(tmp_path / name) for name in ("straight", "stopped")]
     done = [dataclasses.replace(done_of(run), seconds=0, best=None) for run in runs]
     assert done[0] == done[1]
+
+
+@pytest.mark.parametrize("leave_bytes", [0, 400_000])  # a checkpoint is of 700 kB
+def test_a_full_disk_ends_it_and_the_last_checkpoint_stays_good(
+    begin, tmp_path, make_disk, leave_bytes: int
+):
+    own = options(validation_period=12)
+    begin("straight", own).carry_on()
+    disk = make_disk("64m")
+    training = begin(disk / "run", own)
+    step = training._learner.step
+    steps = []
+
+    def one(*batch: Any) -> Any:
+        if len(steps) == 5:
+            fill(disk, leave_bytes)
+        steps.append(1)
+        return step(*batch)
+
+    training._learner.step = one
+    full = "run/checkpoints/000000008: cannot write: No space left on device"
+    with pytest.raises(UserError, match=full):
+        training.carry_on()
+    run = RunFolder.open(disk / "run")
+    assert run.checkpoints() == [4] and load_colorizer(run.find_checkpoint()[0] / COLORIZER)
+    assert not list(disk.rglob(".*tmp*"))
+    (disk / "ballast").unlink()
+    assert begin(disk / "run", own).carry_on().step == 12
+    check_same(disk / "run", tmp_path / "straight")
 
 
 def test_what_was_done_after_the_last_checkpoint_is_done_again(begin, tmp_path):

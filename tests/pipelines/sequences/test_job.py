@@ -11,6 +11,7 @@ import pytest
 from arcadia.cli import main
 from arcadia.runs import RunFolder
 from arcadia.telemetry import read_scalars
+from tests.disks import fill_at_a_checkpoint
 from tests.pipelines.commands import Done, call_with, kill_a_worker
 from tests.pipelines.sequences.test_images import parquet
 
@@ -180,6 +181,27 @@ def test_a_killed_worker_comes_back_from_the_last_checkpoint(tmp_path: Path, cal
     assert call("train", "sequence", *words, "--run-dir", tmp_path / "straight").code == 0
     curves = [read_scalars(RunFolder.open(tmp_path / n))["train/loss"] for n in ("run", "straight")]
     np.testing.assert_array_equal(curves[0][1], curves[1][1])
+
+
+@pytest.mark.slow
+def test_a_full_disk_is_one_line_and_the_last_checkpoint_stays_good(
+    tmp_path: Path, make_disk, call: Any
+):
+    disk = make_disk("64m")
+    thread = fill_at_a_checkpoint(disk, disk / "run")
+    words = ["--run-dir", disk / "run", "--steps", 1_000_000, "--seed", 1, *SMALL]
+    done = call("train", "sequence", *words, "--activation", "hard", "--max-failures", 1)
+    thread.join()
+    assert done.code == 2, done.error
+    told = [line for line in done.error.splitlines() if not line.startswith("Training: ")]
+    assert len(told) == 1 and "cannot write: No space left on device; free some" in told[0]
+    assert told[0].startswith(f"arcadia: {disk}/run/")
+    run = RunFolder.open(disk / "run")
+    step = run.find_checkpoint()[1]
+    (disk / "ballast").unlink()
+    done = call("train", "sequence", "--resume", disk / "run", "--steps", step + 20)
+    assert done.code == 0, done.error
+    assert (done.result["steps"], run.status) == (step + 20, "completed")
 
 
 SHRUNKEN = """

@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 
 from algorithms.noisy import noisy_parts
 from arcadia.crew import Crew
+from arcadia.errors import UserError
 from arcadia.runs import RunFolder
 from arcadia.telemetry import read_scalars
 from pipelines.sequences import SequenceOptions, task_of
@@ -18,6 +19,7 @@ from pipelines.sequences.checkpoints import done_of
 from pipelines.sequences.job import KIND, TrainOptions, config_of
 from pipelines.sequences.learner import Learner
 from pipelines.sequences.train import Training
+from tests.disks import fill
 
 
 def options(**more: Any) -> SequenceOptions:
@@ -79,6 +81,52 @@ def test_a_training_that_goes_on_is_the_straight_one(tmp_path: Path, stops: tupl
     for name in ("train/loss", "train/noise_c", "validation/error"):
         assert curves[name][0].tolist() == again[name][0].tolist()
         assert np.array_equal(curves[name][1], again[name][1])
+
+
+@pytest.mark.parametrize(
+    ("leave_bytes", "periods", "place"),
+    [
+        (0, (5, 20), "checkpoints/000000010"),
+        (20_000, (5, 20), "checkpoints/000000010"),  # its first file has room, the next has not
+        (0, (5, 8), "best/000000008"),
+        (0, (400, 2_000), "tensorboard"),  # curves of some hundred steps come first
+    ],
+)
+def test_a_full_disk_ends_it_and_the_last_checkpoint_stays_good(
+    tmp_path: Path, make_disk, leave_bytes: int, periods: tuple[int, int], place: str
+):
+    checkpoint_period, validation_period = periods
+    steps = max(20, 2 * checkpoint_period)
+    chosen = options(
+        checkpoint_period=checkpoint_period,
+        validation_period=validation_period,
+        steps=steps,
+        anneal=None,
+    )
+    straight = begun(tmp_path / "straight", chosen)
+    training(straight, chosen).carry_on()
+    disk = make_disk("16m")
+    run = begun(disk / "run", chosen)
+    part = training(run, chosen)
+    step = part._learner.step
+
+    def one(number: int, batch: Any) -> Any:
+        if number == checkpoint_period + 1:
+            fill(disk, leave_bytes)
+        return step(number, batch)
+
+    part._learner.step = one  # type: ignore[method-assign]
+    full = f"run/{place}: cannot write: No space left on device; free some space there"
+    with pytest.raises(UserError, match=full):
+        part.carry_on()
+    assert run.checkpoints() == [checkpoint_period] and weights(run)
+    assert not list(disk.rglob(".*tmp*"))
+    (disk / "ballast").unlink()
+    assert training(run, chosen).carry_on().step == steps
+    wanted, found = weights(straight), weights(run)
+    assert wanted.keys() == found.keys() and all(torch.equal(wanted[n], found[n]) for n in wanted)
+    curves, again = read_scalars(straight), read_scalars(run)
+    assert np.array_equal(curves["train/loss"][1], again["train/loss"][1])
 
 
 def test_noise_falls_as_the_schedule_says(tmp_path: Path):
@@ -150,7 +198,6 @@ def test_state_goes_around():
 
 
 def test_options_of_another_version_are_refused():
-    from arcadia.errors import UserError
     from pipelines.sequences.config import options_from
 
     values = dataclasses.asdict(options())

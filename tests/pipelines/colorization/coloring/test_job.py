@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -247,3 +248,30 @@ def test_a_mistake_is_one_line_and_leaves_everything_as_it_was(
     assert len(error) == 1 and error[0].startswith("arcadia: ") and complaint in error[0]
     assert len(error[0]) < 400
     assert contents() == before and not os.path.exists("runs")
+
+
+@pytest.mark.slow
+def test_a_full_disk_is_told_and_what_is_finished_is_kept(
+    tmp_path: Path, weights: Path, make_disk, call
+):
+    rng = np.random.default_rng(0)
+    (tmp_path / "in").mkdir()
+    for number in range(12):  # about 100 kB each, also in colour
+        image = rng.integers(0, 256, (180, 180, 3), np.uint8)
+        write_image(tmp_path / "in" / f"{number}.png", image)
+    disk = make_disk("600k")
+    words = [tmp_path / "in", "--weights", weights, "--output", disk / "out"]
+    words += ["--run-dir", disk / "run", "--num-workers", "2", "--num-cpus-per-worker", "1"]
+    done = call(*words)
+    assert done.code == 1, done.error
+    assert "No space left on device; free some space there" in done.error.splitlines()[-1]
+    assert "Traceback" not in done.error
+    before = {path: path.stat().st_mtime_ns for path in (disk / "out").glob("[!.]*")}
+    assert 0 < len(before) < 12
+    for path in before:
+        assert read_image(path).shape == (180, 180, 3)  # each is whole
+    subprocess.run(["mount", "-o", "remount,size=20m", str(disk)], check=True)
+    done = call(*words)
+    assert done.code == 0, done.error
+    assert done.result["images"] == 12 and done.result["problems"] == []
+    assert len(list((disk / "out").iterdir())) == 12
