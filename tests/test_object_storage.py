@@ -15,6 +15,7 @@ import pytest
 
 from arcadia.media import write_image
 from arcadia.runs import RunFolder
+from arcadia.telemetry import read_scalars
 from tests.object_server import ObjectServer, environment_of, object_server
 from tests.pipelines.pictures import colorful
 from tests.test_submitted_jobs import SWEEP
@@ -115,10 +116,43 @@ def test_a_sweep_stands_there_with_its_trials(server: ObjectServer, tmp_path: Pa
 
 def test_an_outage_in_the_middle_leaves_the_last_good_checkpoint(server: ObjectServer):
     run = "s3://arcadia/runs/outage"
-    child = begin(
-        *(server, "train", "dqn", *CARTPOLE, "--total-frames", 10_000_000, "--run-dir", run),
+    step = shut_in_the_middle(
+        *(server, run, "train", "dqn", *CARTPOLE, "--total-frames", 10_000_000),
         *("--checkpoint-minutes", 0.02),
     )
+    done = call(server, "train", "dqn", "--resume", run, "--minutes", 0.02)
+    assert done.code == 0, done.error
+    assert RunFolder.open(run).checkpoints()[-1] > step
+
+
+def test_an_outage_ends_workers_of_ray_train_and_their_last_checkpoint_stays(
+    server: ObjectServer, tmp_path: Path
+):
+    run = "s3://arcadia/runs/outage-of-workers"
+    words = ["--hidden-size", 12, "--batch-size", 8, "--seed", 1, "--num-cpus-per-worker", 1]
+    words += ["--validation-period", 1_000_000, "--checkpoint-period", 50]
+    step = shut_in_the_middle(
+        *(server, run, "train", "sequence", *words, "--steps", 1_000_000, "--max-failures", 0),
+    )
+    until = step + 60
+    done = call(server, "train", "sequence", "--resume", run, "--steps", until)
+    assert done.code == 0 and done.result["steps"] == until, done.error
+    # It is the run that nothing happened to, on a disk.
+    straight = tmp_path / "straight"
+    done = call(server, "train", "sequence", *words, "--steps", until, "--run-dir", straight)
+    assert done.code == 0, done.error
+    curves = [read_scalars(RunFolder.open(place))["train/loss"] for place in (run, straight)]
+    assert curves[0][0].tolist() == curves[1][0].tolist()
+    assert curves[0][1].tolist() == curves[1][1].tolist()
+
+
+def shut_in_the_middle(server: ObjectServer, run: str, *words: object) -> int:
+    """Begins a run, and lets its storage go out once it has two checkpoints; it ends with one line.
+
+    Returns:
+        The step of the last whole checkpoint.
+    """
+    child = begin(server, *words, "--run-dir", run)
     try:
         for _ in range(600):
             assert child.poll() is None, child.communicate()
@@ -133,13 +167,9 @@ def test_an_outage_in_the_middle_leaves_the_last_good_checkpoint(server: ObjectS
         child.kill()
     assert child.returncode in (1, 2), (out, error)
     told = error.splitlines()[-1]
-    assert told.startswith("arcadia: s3://arcadia/runs/outage") and "Traceback" not in error
+    assert told.startswith(f"arcadia: {run}") and "Traceback" not in error
     assert "secret-of-the-test" not in out + error
-    folder = RunFolder.open(run)
-    step = folder.find_checkpoint()[1]  # whole: its checksums were compared
-    done = call(server, "train", "dqn", "--resume", run, "--minutes", 0.02)
-    assert done.code == 0, done.error
-    assert RunFolder.open(run).checkpoints()[-1] > step
+    return RunFolder.open(run).find_checkpoint()[1]  # whole: its checksums were compared
 
 
 def _there(run: str) -> bool:

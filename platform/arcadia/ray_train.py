@@ -1,7 +1,8 @@
 """Workers of Ray Train, from a driver that keeps its own account of what they do.
 
-Ray Train starts them, gives them a process group and starts them again when one dies. Checkpoints,
-figures and the request to stop are the run's own affair: its folder, its board.
+Ray Train starts them, gives them a process group and starts them again when one dies; what does
+that, its controller, is an actor, and is started again here. Checkpoints, figures and the request
+to stop are the run's own affair: its folder, its board.
 
 driver: progress bar, signals -- board -- workers: steps, checkpoints into the run
 """
@@ -21,7 +22,14 @@ os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
 
 import ray
 import ray.train
+from ray import PlacementGroupID
+from ray.exceptions import RayActorError, RayTaskError
 from ray.train.torch import TorchTrainer
+from ray.util.placement_group import (
+    PlacementGroup,
+    placement_group_table,
+    remove_placement_group,
+)
 
 from arcadia.cluster import started_here
 from arcadia.errors import UserError
@@ -129,34 +137,83 @@ def fit(
         workers: how many, and what each has.
         storage: the run's folder.
         board: the handle of a `Board`, which is told how often workers died.
-        max_failures: how often they are started again.
+        max_failures: how often they are started again, their controller's deaths counted.
 
     Raises:
         Exception: what ended the first worker that says so, instead of all their tracebacks.
     """
+    failures = 0
+    before = _places()
     try:
-        _Trainer(
-            train_worker,
-            train_loop_config=dict(settings),
-            scaling_config=ray.train.ScalingConfig(
-                num_workers=workers.number,
-                use_gpu=workers.num_gpus > 0,
-                resources_per_worker={"CPU": workers.num_cpus}
-                | ({"GPU": workers.num_gpus} if workers.num_gpus else {}),
-            ),
-            run_config=ray.train.RunConfig(
-                name=_NOTES,
-                storage_path=storage.uri.rstrip("/"),
-                failure_config=ray.train.FailureConfig(max_failures=max_failures),
-                callbacks=[_Failures(board)],
-                logging_config=ray.train.LoggingConfig(log_level="CRITICAL"),
-            ),
-        ).fit()
+        while True:
+            try:
+                _trainer(
+                    train_worker,
+                    settings,
+                    workers,
+                    storage=storage,
+                    max_failures=max_failures - failures,
+                    listener=_Failures(board, failures),
+                ).fit()
+                return
+            except RayActorError as error:
+                # With it its workers go, which it owns; Ray starts neither again.
+                told: Any = ray.get(board.latest.remote())
+                number = max(failures, int(told.get(_FAILURES_KEY, {}).get("number", 0)))
+                failures = number + 1
+                if isinstance(error, RayTaskError) or failures > max_failures:
+                    raise
+                board.tell.remote(_FAILURES_KEY, {"number": failures})
+                _give_back(_places() - before)
+                storage.delete_tree(_NOTES)
     except Exception as error:
         raise _cause(error) from error
     finally:
         with contextlib.suppress(UserError):
             storage.delete_tree(_NOTES)
+
+
+def _trainer(
+    train_worker: Callable[[dict[str, Any]], None],
+    settings: Mapping[str, Any],
+    workers: Workers,
+    *,
+    storage: Storage,
+    max_failures: int,
+    listener: _Failures,
+) -> _Trainer:
+    return _Trainer(
+        train_worker,
+        train_loop_config=dict(settings),
+        scaling_config=ray.train.ScalingConfig(
+            num_workers=workers.number,
+            use_gpu=workers.num_gpus > 0,
+            resources_per_worker={"CPU": workers.num_cpus}
+            | ({"GPU": workers.num_gpus} if workers.num_gpus else {}),
+        ),
+        run_config=ray.train.RunConfig(
+            name=_NOTES,
+            storage_path=storage.uri.rstrip("/"),
+            failure_config=ray.train.FailureConfig(max_failures=max_failures),
+            callbacks=[listener],
+            logging_config=ray.train.LoggingConfig(log_level="CRITICAL"),
+        ),
+    )
+
+
+def _places() -> set[str]:
+    """What is set aside for workers in a Ray of our own; in another one, somebody else looks after
+    that, see `_Trainer`, and others set places aside, too."""
+    if not started_here():
+        return set()
+    table: Any = placement_group_table()
+    return {number for number, place in table.items() if place["state"] != "REMOVED"}
+
+
+def _give_back(places: set[str]) -> None:
+    """Gives back what a dead controller had set aside, which else is kept until the job's end."""
+    for number in places:
+        remove_placement_group(PlacementGroup(PlacementGroupID(bytes.fromhex(number))))
 
 
 class _Trainer(TorchTrainer):
@@ -171,11 +228,16 @@ class _Trainer(TorchTrainer):
 
 
 class _Failures(ray.train.UserCallback):
-    """Counts how often the workers died; in Ray Train's controller."""
+    """Counts how often the workers died; in Ray Train's controller.
 
-    def __init__(self, board: Any):
+    Args:
+        board: which is told.
+        number: how often they died under earlier controllers.
+    """
+
+    def __init__(self, board: Any, number: int):
         self._board = board
-        self._number = 0
+        self._number = number
 
     def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
         self._number += 1

@@ -169,7 +169,8 @@ class _Sweep:
         metric, mode = self._tune_config.metric, self._tune_config.mode
         assert metric is not None and mode is not None
         try:
-            results = tuner.fit()
+            with explained("write", run.storage.shown()):  # Tune keeps its own state there, too
+                results = tuner.fit()
         except tune.TuneError as error:
             said = last_line(error)
             if metric in said:  # Tune looks for it in a trial's first result

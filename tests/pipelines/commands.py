@@ -1,5 +1,6 @@
 """Commands of Arcadia's in the tests' own process."""
 
+import contextlib
 import json
 import threading
 import time
@@ -32,16 +33,16 @@ def call_with(capsys: pytest.CaptureFixture[str], *words: object) -> Done:
     return Done(code, *capsys.readouterr())
 
 
-def kill_a_worker(run: Path) -> threading.Thread:
-    """Kills a worker of Ray Train of this process's once a run has a checkpoint, in a thread."""
+def kill_once_it_has_a_checkpoint(run: Path, name: str = "RayTrainWorker") -> threading.Thread:
+    """Kills the actors of a class of this process's once a run has a checkpoint, in a thread."""
 
     def kill() -> None:
         while not (run / "checkpoints").exists():
             time.sleep(0.1)
         for process in psutil.Process().children(recursive=True):
-            if "RayTrainWorker" in " ".join(process.cmdline()):
-                process.kill()
-                return
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if name in " ".join(process.cmdline()):
+                    process.kill()
 
     thread = threading.Thread(target=kill, daemon=True)
     thread.start()

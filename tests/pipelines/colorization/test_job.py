@@ -13,7 +13,7 @@ from arcadia.telemetry import read_scalars
 from pipelines.colorization import load_colorizer
 from pipelines.colorization.checkpoints import COLORIZER
 from tests.disks import fill_at_a_checkpoint
-from tests.pipelines.commands import Done, call_with, kill_a_worker
+from tests.pipelines.commands import Done, call_with, kill_once_it_has_a_checkpoint
 
 pytestmark = pytest.mark.usefixtures("ray_session")
 
@@ -211,7 +211,7 @@ def test_two_workers_learn_what_one_with_twice_the_batch_does(
 
 @pytest.mark.slow
 def test_a_killed_worker_comes_back_from_the_last_checkpoint(ready, tmp_path: Path, call):
-    thread = kill_a_worker(tmp_path / "run")
+    thread = kill_once_it_has_a_checkpoint(tmp_path / "run")
     words = ["--data", ready, "--run-dir", tmp_path / "run", "--steps", 400, "--seed", 1]
     done = call("train", "colorizer", *words, *SMALL)
     thread.join()
