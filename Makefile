@@ -7,7 +7,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3; do \
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: demo test test-all lint format bench-dqn bench-replay bench-scaling bench-stylization bench-colorization clean venv
+.PHONY: demo test test-all lint format bench-dqn bench-replay bench-scaling bench-stylization bench-colorization bench-chaos clean venv
 
 demo: $(INSTALLED)
 	$(BIN)/arcadia demo $(ARGS)
@@ -42,6 +42,9 @@ bench-colorization: $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	$(BIN)/python -m benchmarks.colorization_speed $(ARGS)
 	$(BIN)/python -m benchmarks.places_speed $(ARGS)
+
+bench-chaos: $(INSTALLED)
+	$(BIN)/python -m benchmarks.chaos all $(ARGS)
 
 bench-replay: $(INSTALLED)
 	$(BIN)/python -m benchmarks.replay $(ARGS)

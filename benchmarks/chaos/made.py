@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from arcadia.media import VideoWriter, image_bytes
 
-_DISTINCT = 12  # pictures: names tell them apart, and all of them would take long to pack
+_DISTINCT = 8  # pictures: names tell the others apart, which are further links to these
 _COLORS = ((210, 40, 30), (40, 160, 60), (30, 60, 200), (230, 210, 60))
-_CLASSES = ("warm", "cold")
 
 
 def picture(side: int, number: int) -> np.ndarray:
@@ -24,23 +24,28 @@ def picture(side: int, number: int) -> np.ndarray:
     return (np.where(disc[..., None], inside, outside) * shade[..., None]).astype(np.uint8)
 
 
-def write_pictures(folder: Path, count: int, *, side: int) -> list[str]:
-    """Writes PNG files into two folders, which are two classes.
+def write_pictures(
+    folder: Path, count: int, *, side: int, classes: Sequence[str] = ("warm", "cold")
+) -> list[str]:
+    """Writes PNG files.
 
     Args:
         folder: that gets them.
         count: of the files.
         side: of each, in pixels.
+        classes: folders below it that they are shared out to.
 
     Returns:
         Their names below the folder.
     """
-    files = [image_bytes(picture(side, number), ".png") for number in range(_DISTINCT)]
-    names = [f"{_CLASSES[number % 2]}/{number:05d}.png" for number in range(count)]
-    for name in _CLASSES:
+    for name in classes:
         (folder / name).mkdir(parents=True, exist_ok=True)
-    for name, data in zip(names, itertools.cycle(files)):
-        (folder / name).write_bytes(data)
+    names = [str(Path(classes[n % len(classes)], f"{n:05d}.png")) for n in range(count)]
+    for number, name in enumerate(names):
+        if number < _DISTINCT:
+            (folder / name).write_bytes(image_bytes(picture(side, number), ".png"))
+        else:
+            (folder / name).hardlink_to(folder / names[number % _DISTINCT])
     return names
 
 

@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from arcadia.errors import UserError
-from arcadia.media import image_bytes, read_image, read_video, write_image
+from arcadia.media import read_image, read_video, write_image
 from arcadia.runs import RunFolder
 from benchmarks.chaos.kind import Ended, Kind, stamps
 from benchmarks.chaos.made import picture, write_film, write_pictures
 
 _WORKERS = ("--num-workers", "2", "--num-cpus-per-worker", "1", "--json")
 # What two workers on two cores do in a second.
-_FRAMES_PER_S, _COLORED_PER_S, _PREPARED_PER_S = 2.0, 4.0, 5.0
+_FRAMES_PER_S, _COLORED_PER_S, _PREPARED_PER_S = 2.0, 10.0, 24.0
 _SHOT = 16  # frames
 
 
@@ -76,14 +76,9 @@ class Colorize(Kind):
         from pipelines.colorization.networks import Colorizer, save_colorizer
 
         torch.manual_seed(0)
-        save_colorizer(
-            Colorizer(2, width=0.5, image_size=64).eval(), self.folder / "colorizer.safetensors"
-        )
+        save_colorizer(Colorizer(2, image_size=64).eval(), self.folder / "colorizer.safetensors")
         self._count = max(round(self.seconds * _COLORED_PER_S), 64)
-        files = [image_bytes(picture(160, number), ".png") for number in range(12)]
-        (self.folder / "in").mkdir()
-        for number in range(self._count):
-            (self.folder / "in" / f"{number:05d}.png").write_bytes(files[number % len(files)])
+        write_pictures(self.folder / "in", self._count, side=256, classes=("",))
 
     def words(self) -> list[str]:
         words = ["colorize", "in", "--weights", "colorizer.safetensors", "--output", "out"]
@@ -120,11 +115,11 @@ class Places(Kind):
     name = "places"
     unit = "parts"
 
-    _part = 8  # pictures
+    _part = 32  # pictures
 
     def prepare(self) -> None:
         count = max(round(self.seconds * _PREPARED_PER_S), 8 * self._part)
-        self._names = write_pictures(self.folder / "pictures", count, side=1600)
+        self._names = write_pictures(self.folder / "pictures", count, side=2400)
 
     def words(self) -> list[str]:
         words = ["places", "prepare", "pictures", "data", "--size", "64", "--seed", "1"]
