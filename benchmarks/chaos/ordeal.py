@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
+import psutil  # pyright: ignore[reportMissingModuleSource, reportMissingImports]
 
 from arcadia.errors import UserError
 from benchmarks.chaos.call import Call
@@ -143,15 +144,26 @@ class Ordeal:
     def _strike(self) -> None:
         """Kills one worker, and waits until the job goes on."""
         until = time.monotonic() + _PATIENCE_S
-        while not (workers := self._call.workers()):  # all of them are only starting
+        while not self._has_struck():  # all of them are only starting
             if time.monotonic() > until:
                 raise RuntimeError(f"{self._kind.name}: has had no workers for {_PATIENCE_S:g} s")
             time.sleep(_POLL_S)
             self._look()
+        self._wait(self._look)
+
+    def _has_struck(self) -> bool:
+        """Kills one worker; whether there was any."""
+        workers = self._call.workers()
+        if not workers:
+            return False
         victim = choose(workers, self._rng)
         self._note(victim.name)
-        victim.process.kill()
-        self._wait(self._look)
+        try:
+            victim.process.kill()
+        except psutil.NoSuchProcess:  # it has ended by itself meanwhile
+            self._blows.pop()
+            return False
+        return True
 
     def _note(self, victim: str) -> None:
         """That a process is about to be killed, and what is finished."""

@@ -100,7 +100,7 @@ class Colorize(Kind):
         if result["images"] != self._count or RunFolder.open(self.run).status != "completed":
             found.append(f"{result['images']:,} of {self._count:,} pictures are coloured")
         wanted = {f"{number:05d}-color.png" for number in range(self._count)}
-        there = {path.name for path in (self.folder / "out").iterdir()}
+        there = set(self.finished())
         if there != wanted:
             found.append(
                 f"of {len(wanted):,} results {len(wanted - there):,} are not there, and "

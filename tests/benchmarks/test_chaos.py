@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -287,7 +286,7 @@ class Counting(Kind):
     def done(self) -> int:
         return len(self.finished())
 
-    def finished(self) -> Mapping[str, int]:  # type: ignore[override]
+    def finished(self) -> dict[str, int]:
         return stamps(list(self.folder.glob("files/*")))
 
     def missing(self, ended: Ended) -> list[str]:
