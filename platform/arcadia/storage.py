@@ -9,23 +9,21 @@ when its manifest is there and the files match it, so whoever dies half way leav
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
 from arcadia.atomic import explained
 from arcadia.errors import UserError
+from arcadia.manifests import MANIFEST, checked, parsed_manifest
 
 if TYPE_CHECKING:
     from pyarrow import NativeFile
     from pyarrow.fs import FileSystem
-
-MANIFEST = "MANIFEST.json"
 
 # A tree published again under its name gets a new folder: "000001000", then "000001000~2".
 _GENERATION = re.compile(r"(?P<name>.+?)(?:~(?P<generation>\d+))?")
@@ -239,12 +237,11 @@ class Storage(ABC):
             if isinstance(error.__cause__, FileNotFoundError):  # deleted since it was listed
                 return None
             raise
-        try:
-            manifest = json.loads(data)
-            entries = manifest["files"].items()
-            whole = all(sizes.get(f"{folder}/{file}") == e["size_bytes"] for file, e in entries)
-        except (ValueError, KeyError, TypeError, AttributeError):  # not one of our manifests
+        manifest = parsed_manifest(data)
+        if manifest is None:  # not one of ours
             return None
+        entries = manifest["files"].items()
+        whole = all(sizes.get(f"{folder}/{file}") == e["size_bytes"] for file, e in entries)
         return manifest if whole else None
 
 
@@ -252,14 +249,6 @@ def _split_generation(folder: str) -> tuple[str, int]:
     match = _GENERATION.fullmatch(folder)
     assert match is not None
     return match["name"], int(match["generation"] or 1)
-
-
-def checked(name: str) -> str:
-    """The normal form of a name inside a storage. ValueError when it leads outside."""
-    path = PurePosixPath(name)
-    if not path.parts or path.is_absolute() or ".." in path.parts:
-        raise ValueError(f"{name!r}: want a relative name inside the storage")
-    return str(path)
 
 
 def folder_and_name(target: str) -> tuple[str, str]:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
-from typing import IO, TYPE_CHECKING, Any, Protocol
+from typing import IO, TYPE_CHECKING, Any
 
 from arcadia.atomic import (
     beside,
@@ -21,21 +19,12 @@ from arcadia.atomic import (
     temporary_name,
 )
 from arcadia.errors import UserError
-from arcadia.storage import MANIFEST, Stamp, Storage, checked, without_secrets
+from arcadia.manifests import MANIFEST, Readable, checked, contents, copied, manifest_bytes
+from arcadia.storage import Stamp, Storage, without_secrets
 
 if TYPE_CHECKING:
     from pyarrow import NativeFile
     from pyarrow.fs import FileSystem, FileType
-
-_CHUNK_BYTES = 8 << 20
-
-
-class _Writable(Protocol):
-    def write(self, data: bytes, /) -> Any: ...
-
-
-class _Readable(Protocol):
-    def read(self, size: int, /) -> bytes: ...
 
 
 class LocalStorage(Storage):
@@ -122,7 +111,7 @@ class LocalStorage(Storage):
     def _write_tree(self, local_dir: Path, folder: str) -> None:
         final = self._path(folder)
         temporary = temporary_name(final)
-        files, folders = _contents(local_dir)
+        files, folders = contents(local_dir)
         entries: dict[str, Any] = {}
         with explained("write", final):
             try:
@@ -131,8 +120,8 @@ class LocalStorage(Storage):
                 for file in files:
                     with open(local_dir / file, "rb") as source:
                         with open(temporary / file, "xb") as target:
-                            entries[file] = _copy(source, target)
-                (temporary / MANIFEST).write_bytes(_manifest(entries, folders))
+                            entries[file] = copied(source, target)
+                (temporary / MANIFEST).write_bytes(manifest_bytes(entries, folders))
                 for name in [MANIFEST, *files, *folders, ""]:
                     flush(temporary / name)
                 os.rename(temporary, final)
@@ -256,22 +245,22 @@ class ObjectStorage(Storage):
 
     def _send(self, source: IO[bytes], name: str) -> dict[str, Any]:
         stream = self._filesystem.open_output_stream(self._key(name))
-        entry = _copy(source, stream)
+        entry = copied(source, stream)
         stream.close()
         return entry
 
     def _write_tree(self, local_dir: Path, folder: str) -> None:
-        files, folders = _contents(local_dir)
+        files, folders = contents(local_dir)
         entries: dict[str, Any] = {}
         with explained("write", self.shown(folder)):
             for file in files:
                 with open(local_dir / file, "rb") as source:
                     entries[file] = self._send(source, f"{folder}/{file}")
-        self.write_bytes(f"{folder}/{MANIFEST}", _manifest(entries, folders))
+        self.write_bytes(f"{folder}/{MANIFEST}", manifest_bytes(entries, folders))
 
     def _read_tree(self, folder: str, manifest: Mapping[str, Any]) -> Path:
         # The manifest is part of the key: the same name may be published again.
-        key = f"{folder} {_manifest(manifest['files'], manifest['folders'])!r}"
+        key = f"{folder} {manifest_bytes(manifest['files'], manifest['folders'])!r}"
         if key not in self._fetched:
             target = temporary_folder() / PurePosixPath(folder).name
             for inner in ["", *manifest["folders"]]:
@@ -297,34 +286,6 @@ def _stamp(stat: os.stat_result) -> Stamp:
     return Stamp(stat.st_size, stat.st_mtime_ns)
 
 
-def _copy(source: _Readable, target: _Writable) -> dict[str, Any]:
-    """Copies a stream in pieces; answers its entry for a manifest."""
-    digest, size_bytes = hashlib.sha256(), 0
-    while chunk := source.read(_CHUNK_BYTES):
-        target.write(chunk)
-        digest.update(chunk)
-        size_bytes += len(chunk)
-    return {"size_bytes": size_bytes, "sha256": digest.hexdigest()}
-
-
-def _receive(source: _Readable, local_file: Path) -> str:
+def _receive(source: Readable, local_file: Path) -> str:
     with beside(local_file) as temporary, open(temporary, "xb") as target:
-        return _copy(source, target)["sha256"]
-
-
-def _contents(root: Path) -> tuple[list[str], list[str]]:
-    """The relative POSIX names of all files and folders below `root`, but for a manifest's."""
-    files: list[str] = []
-    folders: list[str] = []
-    for path in sorted(root.rglob("*")):
-        name = path.relative_to(root).as_posix()
-        if path.is_dir():
-            folders.append(name)
-        elif name != MANIFEST:
-            files.append(name)
-    return files, folders
-
-
-def _manifest(entries: Mapping[str, Any], folders: list[str]) -> bytes:
-    manifest = {"files": entries, "folders": folders}
-    return json.dumps(manifest, indent=1, sort_keys=True).encode()
+        return copied(source, target)["sha256"]
