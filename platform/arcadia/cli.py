@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from arcadia import __version__
+from arcadia.credentials import without_credentials
 from arcadia.errors import Incomplete, UserError, did_you_mean
 
 
@@ -56,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        return _run(arguments)
+        return _run(without_credentials(arguments))
     except UserError as error:
         if "--debug" in arguments:
             traceback.print_exc()

@@ -181,7 +181,7 @@ class Report:
 def write_report(run: RunFolder, report: Report) -> Path | str:
     """Puts the page into the run as `report.html`, whole or not at all; answers where it is."""
     run.write_text("report.html", report.html())
-    return run.path / "report.html" if run.storage.is_local else f"{run.uri}/report.html"
+    return run.path / "report.html" if run.storage.is_local else run.storage.shown("report.html")
 
 
 def build_report(run_dir: str | os.PathLike[str]) -> Path | str:
