@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from arcadia.atomic import explained
+from arcadia.atomic import explained, refuse_special
 from arcadia.errors import UserError, did_you_mean
 from arcadia.storage import Storage
 
@@ -46,6 +46,7 @@ def split_number(line: str) -> tuple[str, int] | None:
 
 def lines_of(path: str) -> Iterator[str]:
     """The lines of a text file that are not blank. UserError where it is none."""
+    refuse_special(path)
     with (
         explained("read", path),
         open(path, encoding="utf-8-sig", errors="surrogateescape") as file,

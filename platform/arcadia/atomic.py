@@ -10,6 +10,7 @@ import os
 import re
 import secrets
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -59,6 +60,20 @@ def explained(action: str, where: str | os.PathLike[str]) -> Iterator[None]:
         else:
             way_out = "check the path or choose another place"
         raise UserError(f"{where}: cannot {action}: {reason}; {way_out}") from error
+
+
+def refuse_special(path: str | os.PathLike[str]) -> None:
+    """Refuses a pipe or a device, whose reading may never end; what is not there passes.
+
+    Raises:
+        UserError: it is one.
+    """
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
+        return
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise UserError(f"{path}: is a pipe, a socket or a device; give a file")
 
 
 @contextlib.contextmanager

@@ -15,6 +15,7 @@ from arcadia.atomic import (
     explained,
     flush,
     is_temporary,
+    refuse_special,
     temporary_folder,
     temporary_name,
 )
@@ -50,6 +51,7 @@ class LocalStorage(Storage):
             temporary.write_bytes(data)
 
     def read_bytes(self, name: str) -> bytes:
+        refuse_special(self._path(name))
         with explained("read", self._path(name)):
             return self._path(name).read_bytes()
 
