@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from pyarrow import NativeFile
     from pyarrow.fs import FileSystem
 
+_GOOGLES = ("gs", "gcs")
+_ANSWER_S = 60  # how long a store may fail to answer
+
 # A tree published again under its name gets a new folder: "000001000", then "000001000~2".
 _GENERATION = re.compile(r"(?P<name>.+?)(?:~(?P<generation>\d+))?")
 
@@ -68,10 +71,16 @@ class Storage(ABC):
             return LocalStorage(Path(text))
         from pyarrow.fs import FileSystem, LocalFileSystem
 
-        shown = without_secrets(text)
+        shown, parts = without_secrets(text), urlsplit(text)
+        if parts.scheme in (*_GOOGLES, "s3") and not parts.netloc:
+            raise UserError(f"{text}: names no bucket; give {parts.scheme}://bucket/path")
+        within = text
+        if parts.scheme in _GOOGLES and "retry_limit_seconds" not in parts.query:
+            # Google's own is a quarter of an hour, also where nobody answers.
+            within += f"{'&' if parts.query else '?'}retry_limit_seconds={_ANSWER_S}"
         try:
             with explained("reach", shown):
-                filesystem, root = FileSystem.from_uri(text)
+                filesystem, root = FileSystem.from_uri(within)
         except ValueError as error:  # pyarrow's ArrowInvalid
             raise UserError(
                 f"{shown}: no such storage; give a local folder, s3://bucket/path or "
@@ -94,6 +103,14 @@ class Storage(ABC):
     @abstractmethod
     def shown(self, name: str = "") -> str:
         """The place of `name` as a person should read it, without credentials."""
+
+    @abstractmethod
+    def check_writable(self) -> None:
+        """Finds out as far as it can be known beforehand what would make writing fail.
+
+        Raises:
+            UserError: it would.
+        """
 
     @abstractmethod
     def write_bytes(self, name: str, data: bytes) -> None:
@@ -209,6 +226,23 @@ class Storage(ABC):
                 folders.setdefault(start + folder, {})[path] = size
         complete = (folder for folder, sizes in folders.items() if self._manifest(folder, sizes))
         return sorted({_split_generation(folder)[0] for folder in complete})
+
+    def damage(self, prefix: str) -> str | None:
+        """What is wrong with a tree directly below `prefix` that was written to its end and is not
+        complete any more, if there is one: for people."""
+        start = f"{checked(prefix)}/"
+        sizes = self.sizes(prefix)
+        for folder in sorted({path.removeprefix(start).split("/")[0] for path in sizes}):
+            listed = f"{start}{folder}/{MANIFEST}"
+            manifest = parsed_manifest(self.read_bytes(listed)) if listed in sizes else None
+            if manifest is None and listed in sizes:
+                return f"{listed} is damaged"
+            for file, entry in manifest["files"].items() if manifest else ():
+                there, wanted = sizes.get(f"{start}{folder}/{file}"), entry["size_bytes"]
+                if there != wanted:
+                    what = "is missing" if there is None else f"has {there:,} bytes"
+                    return f"{start}{folder}/{file} {what} where {wanted:,} were written"
+        return None
 
     def delete_tree(self, name: str) -> None:
         """Removes the tree `name`, if there is one."""

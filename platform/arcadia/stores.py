@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import tempfile
@@ -45,6 +46,14 @@ class LocalStorage(Storage):
 
     def shown(self, name: str = "") -> str:
         return str(self._root / name)
+
+    def check_writable(self) -> None:
+        with explained("write", self._root):
+            there = next(p for p in (self._root, *self._root.parents) if p.exists())
+            if not there.is_dir():
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+            if not os.access(there, os.W_OK | os.X_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
     def write_bytes(self, name: str, data: bytes) -> None:
         with beside(self._path(name)) as temporary:
@@ -162,6 +171,9 @@ class ObjectStorage(Storage):
     @property
     def local_path(self) -> Path:
         raise ValueError(f"{self.shown()}: is not on this machine")
+
+    def check_writable(self) -> None:
+        """A store says so only when it is asked to."""
 
     def shown(self, name: str = "") -> str:
         address = without_secrets(self.uri)
