@@ -21,7 +21,7 @@ from PIL import Image, UnidentifiedImageError
 
 from arcadia import __version__
 from arcadia.curves import color, curve_svg
-from arcadia.errors import UserError
+from arcadia.errors import UserError, said_of
 from arcadia.jobs import job_of
 from arcadia.jsonable import jsonable
 from arcadia.media.images import png_bytes
@@ -196,7 +196,19 @@ def build_report(run_dir: str | os.PathLike[str]) -> Path | str:
         UserError: there is no run, or nothing reports on its kind.
     """
     run = RunFolder.open(run_dir)
-    return write_report(run, job_of(run).report(run))
+    where = run.storage.shown()
+    try:
+        with said_of(where):
+            report = job_of(run).report(run)
+    # Of files that are there, whole, and not what they were written as.
+    except (LookupError, TypeError, AttributeError, ValueError, OSError, EOFError) as error:
+        if isinstance(error, UserError):
+            raise
+        said = f"{type(error).__name__}: {error}"
+        raise UserError(
+            f"{where}: something in it is not as Arcadia writes it ({said}); --debug shows what"
+        ) from error
+    return write_report(run, report)
 
 
 def _block(card: Mapping[str, Any]) -> str:
