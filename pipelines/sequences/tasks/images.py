@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import math
 import zlib
@@ -196,9 +197,11 @@ def _parquet(place: Path, options: SequenceOptions) -> _Pictures:
         for batch in _rows(file):
             for image, label in zip(*(column.to_pylist() for column in batch), strict=True):
                 data = image if isinstance(image, bytes) and image else b"\0"
-                picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+                picture = None
+                with contextlib.suppress(cv2.error):  # of one that says it is too large
+                    picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
                 if picture is None:
-                    raise UserError(f"{file}: row {len(labels)} is no picture")
+                    raise UserError(f"{file}: row {len(labels)} is no picture that can be read")
                 pixels.append(cv2.resize(picture, side, interpolation=cv2.INTER_AREA).ravel())
                 labels.append(label)
             if len(labels) >= _MOST:
@@ -221,7 +224,7 @@ def _rows(file: Path) -> Iterator[list[pa.Array]]:
             raise pa.ArrowInvalid(f"there is no {' and no '.join(sorted(missing))}")
         for batch in opened.iter_batches(columns=["image", "label"]):
             yield [batch.column("image"), batch.column("label")]
-    except pa.ArrowException as error:
+    except (pa.ArrowException, OSError) as error:  # Parquet says of damage that reading failed
         raise UserError(
             f"{file}: is no Parquet with columns image and label ({str(error).splitlines()[0]})"
         ) from error
