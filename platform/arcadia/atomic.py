@@ -104,7 +104,9 @@ def held_alone(folder: Path) -> Iterator[None]:
     Raises:
         UserError: another process holds it.
     """
-    with explained("lock", folder), open(folder / ".lock", "w") as file:
+    # Neither through a link nor emptied: the folder may be somebody else's.
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    with explained("lock", folder), open(os.open(folder / ".lock", flags, 0o666), "r+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 import arcadia
+from arcadia.atomic import held_alone
 from arcadia.errors import UserError
 from arcadia.jsonable import jsonable
 from arcadia.manifests import MANIFEST
@@ -347,3 +348,17 @@ def test_a_config_that_holds_no_options_is_refused(tmp_path: Path):
     run.write_text("config.json", "[" * 100_000)
     with pytest.raises(UserError, match=r"config\.json: is not JSON: it is nested too deep"):
         RunFolder.open(tmp_path / "run")
+
+
+def test_a_lock_that_is_a_link_is_not_written_through(tmp_path: Path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "other").write_text("what is mine")
+    (tmp_path / "run" / ".lock").symlink_to(tmp_path / "other")
+    with pytest.raises(UserError, match="run: cannot lock"), held_alone(tmp_path / "run"):
+        pass
+    assert (tmp_path / "other").read_text() == "what is mine"
+    (tmp_path / "run" / ".lock").unlink()
+    with held_alone(tmp_path / "run"):
+        with pytest.raises(UserError, match="another process is at work in it"):
+            with held_alone(tmp_path / "run"):
+                pass
