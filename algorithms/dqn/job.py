@@ -12,9 +12,10 @@ import tyro
 
 from algorithms.dqn.options import DQNOptions, options_of
 from algorithms.dqn.presets import preset
-from arcadia.errors import UserError
+from arcadia.errors import UserError, said_of
 from arcadia.options import CommonOptions, command_words, parse, peek
 from arcadia.runs import RunFolder
+from arcadia.typed import from_json
 
 if TYPE_CHECKING:
     from algorithms.dqn.config import DQNConfig
@@ -125,11 +126,10 @@ def train_by(cls: type[TrainOptions], argv: list[str], prog: str) -> dict[str, A
             raise UserError(
                 f'{resume}: a run of kind "{run.kind}"; {cls.kind} cannot go on with it'
             )
-        default = cls(
-            preset=run.config["preset"],
-            options=options_of(run, cls.options_class),
-            seeds=run.config.get("seeds"),
-        )
+        own = {name: run.config[name] for name in ("preset", "seeds") if name in run.config}
+        options = options_of(run, cls.options_class)
+        with said_of(run.storage.shown("config.json")):
+            default = dataclasses.replace(from_json(cls, own), options=options)
     command = parse(cls, argv, prog, default)
     if run is not None:
         _refuse_contradictions(command, default, run)

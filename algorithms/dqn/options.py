@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 from algorithms.dqn.option_values import check_values
 from algorithms.noisy.options import ActivationOptions, AnnealOptions
-from arcadia.errors import UserError, did_you_mean
+from arcadia.errors import UserError, did_you_mean, said_of
+from arcadia.typed import from_json
 
 if TYPE_CHECKING:
     from arcadia.runs import RunFolder
@@ -383,8 +384,10 @@ def options_of(run: RunFolder, cls: type[AnyOptions] = DQNOptions) -> AnyOptions
         cls: Of its algorithm.
 
     Raises:
-        UserError: the run's config holds an option that this version does not know.
+        UserError: the run's config holds an option that this version does not know, or another
+            value than it may have.
     """
-    options = run.config["options"]
-    check_option_names(options, cls)
-    return cls(**options)
+    with said_of(run.storage.shown("config.json")):
+        options = run.config.get("options")
+        check_option_names(options if isinstance(options, dict) else (), cls)
+        return from_json(cls, options)

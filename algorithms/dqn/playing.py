@@ -9,6 +9,7 @@ from typing import Any
 
 import ray
 import torch
+from gymnasium.error import DependencyNotInstalled
 from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 from ray.rllib.core import COMPONENT_RL_MODULE
 
@@ -17,6 +18,7 @@ from algorithms.dqn.options import options_of
 from algorithms.dqn.protocols import Share
 from algorithms.dqn.runner import DQNRunner
 from algorithms.dqn.scores import Game
+from algorithms.envs import check_env
 from arcadia.cluster import state_environment
 from arcadia.errors import UserError
 from arcadia.runs import RunFolder
@@ -51,6 +53,8 @@ def load_runner(
     folder, _ = run.find_checkpoint(checkpoint)
     policy, options = config_class.read_policy(folder), options_of(run, config_class.options_class)
     policy.check_played(options, str(folder))
+    if options.game is None:
+        check_env(str(options.env))
     config = config_class.of_options(options).debugging(seed=seed)
     config.num_envs_per_env_runner = num_envs
     config.in_evaluation = True
@@ -58,6 +62,8 @@ def load_runner(
         config.environment(env_config={"render_mode": "rgb_array"})
     try:
         runner = _runner(config)
+    except DependencyNotInstalled as error:
+        raise UserError(f'env "{config.env}": {error}') from error
     except TypeError as error:  # of an environment that takes no render mode
         if not picture:
             raise

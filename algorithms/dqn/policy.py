@@ -16,12 +16,14 @@ from algorithms.dqn.options import DQNOptions, check_option_names
 from algorithms.dqn.policy_file import (
     POLICY_FILE,
     damage_is_said,
+    network_of,
     policy_folder,
     read_policy_file,
     write_policy_file,
 )
 from algorithms.dqn.q_network import QNetwork
 from arcadia.errors import UserError
+from arcadia.typed import from_json
 
 if TYPE_CHECKING:
     from algorithms.dqn.policy_env import PolicyEnv
@@ -223,13 +225,14 @@ def read_policy(
     with damage_is_said(path):
         options, arguments = described["options"], described["network"]
         number, first = described["actions"]
+        if number != (values := arguments["num_actions"]):
+            raise ValueError(f"{number} actions, and values of {values}")
         check_option_names(options)
-        network = QNetwork(**arguments)
-        network.load_state_dict(weights)
+        network = network_of(lambda: QNetwork(**arguments), weights)
         shape = tuple(arguments["observation_shape"])
         return Policy(
             network.to(device),
-            DQNOptions(**options),
+            from_json(DQNOptions, options),
             observation_shape=shape if network.is_image else shape[1:],
             action_space=gym.spaces.Discrete(number, start=first),
             step=described["step"],

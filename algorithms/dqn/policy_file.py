@@ -8,17 +8,21 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from arcadia.errors import UserError
-from arcadia.jsonable import jsonable
+from arcadia.jsonable import jsonable, parsed
 from arcadia.runs import RunFolder
+
+_OTHERS = (RuntimeError, AssertionError)  # torch's, Gymnasium's
+AnyNetwork = TypeVar("AnyNetwork", bound=nn.Module)
 
 POLICY_FILE = "policy.safetensors"
 """Name of the file in a checkpoint."""
@@ -74,7 +78,7 @@ def read_policy_file(folder: str | os.PathLike[str], kind: str, name: str) -> Po
     if metadata.pop("format", None) != _FORMAT.format(kind):
         raise UserError(f"{path}: holds no policy of {name}, or one of another version of Arcadia")
     with damage_is_said(path):
-        described = {name: json.loads(words) for name, words in metadata.items()}
+        described = {name: parsed(words, name) for name, words in metadata.items()}
     return PolicyFile(path, weights, described)
 
 
@@ -87,11 +91,25 @@ def damage_is_said(path: Path) -> Iterator[None]:
     """
     try:
         yield
-    except UserError:
-        raise
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+    except (*(LookupError, TypeError, AttributeError, ValueError), *_OTHERS) as error:
         said = " ".join(str(error).split())
         raise UserError(f"{path}: damaged ({said}); use another checkpoint") from error
+
+
+def network_of(make: Callable[[], AnyNetwork], weights: Mapping[str, Tensor]) -> AnyNetwork:
+    """The network that `make` makes, with weights of a file.
+
+    Raises:
+        ValueError: They are of another one. It was not made then: a file may say that it is larger
+            than any memory.
+    """
+    with torch.device("meta"):
+        wanted = {name: value.shape for name, value in make().state_dict().items()}
+    if wanted != {name: value.shape for name, value in weights.items()}:
+        raise ValueError("its weights are not those of the network that it describes")
+    network = make()
+    network.load_state_dict(weights)
+    return network
 
 
 def policy_folder(run: str | os.PathLike[str], checkpoint: str, kind: str) -> Path:

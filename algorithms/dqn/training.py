@@ -72,7 +72,7 @@ def check(command: TrainOptions, resumed: RunFolder | None = None) -> None:
         raise UserError(command.to_play)
     if resumed is None and command.run_dir is not None:
         RunFolder.check_free(command.run_dir)
-    if resumed is not None and not resumed.checkpoints():
+    if resumed is not None and not resumed.has_checkpoint():
         where = resumed.storage.shown()
         raise UserError(f"{where}: has no checkpoint to go on from; start a new run")
     from arcadia import cluster

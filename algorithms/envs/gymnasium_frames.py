@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from typing import Any
 
@@ -16,12 +17,16 @@ from arcadia.errors import UserError, did_you_mean
 def check_env(name: str) -> None:
     """Raises UserError for a name that is no environment, naming the nearest that is one.
 
-    Names given to `ray.tune.register_env`, class paths (`module.Class`) and Gymnasium ids whose
-    module is named (`module:Id-v0`) are left to those who load them.
+    A name given to `ray.tune.register_env` is known. Of a class's path (`module.Class`) and of a
+    Gymnasium id whose module is named (`module:Id-v0`) the module is imported; nothing of another
+    kind that it holds is called.
     """
     from ray.tune.registry import ENV_CREATOR, _global_registry  # a policy plays without Ray
 
-    if _global_registry.contains(ENV_CREATOR, name) or "." in name or ":" in name:
+    if _global_registry.contains(ENV_CREATOR, name):
+        return
+    if "." in name or ":" in name:
+        _check_path(name)
         return
     # Gymnasium takes an id without its version for the latest one.
     known = {*gym.registry, *(spec.name for spec in gym.registry.values())}
@@ -29,6 +34,25 @@ def check_env(name: str) -> None:
         raise UserError(f'env "{name}": play Atari as a game, such as game="pong"')
     if name not in known:
         raise UserError(f'env "{name}": no such environment{did_you_mean(name, gym.registry)}')
+
+
+def _check_path(path: str) -> None:
+    is_id = ":" in path
+    module, _, name = path.partition(":") if is_id else path.rpartition(".")
+    found: Any = None
+    try:
+        found = importlib.import_module(module)
+        if not is_id:
+            found = getattr(found, name)
+    except (ImportError, AttributeError, ValueError, TypeError) as error:
+        raise UserError(f'env "{path}": cannot be loaded: {error}') from error
+    if is_id:
+        try:
+            gym.spec(name)
+        except gym.error.Error as error:
+            raise UserError(f'env "{path}": {error}') from error
+    elif not (isinstance(found, type) and issubclass(found, gym.Env)):
+        raise UserError(f'env "{path}": is no environment; give the path of a gymnasium.Env')
 
 
 class GymnasiumFrames:

@@ -20,11 +20,12 @@ import tyro
 from algorithms.envs.chain import NUM_STATES
 from algorithms.hdqn.chain_figure import chain_figure
 from algorithms.hdqn.tabular import LEARNERS, Learnt, TabularOptions
-from arcadia.errors import UserError
+from arcadia.errors import UserError, said_of
 from arcadia.options import CommonOptions
 from arcadia.progress import Progress
 from arcadia.runs import RunFolder, default_run_dir
 from arcadia.stop import StopSignal
+from arcadia.typed import from_json
 
 if TYPE_CHECKING:
     from arcadia.commands import EvaluateOptions, WatchOptions
@@ -50,6 +51,13 @@ class ChainOptions(CommonOptions):
     options: Annotated[TabularOptions, tyro.conf.arg(name="")] = field(
         default_factory=TabularOptions
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.address is not None:
+            raise UserError(
+                f"address {self.address}: tables are learnt in this process; leave it out"
+            )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -138,9 +146,15 @@ def run_chain(
     return {"run": run.uri, **summarize(run), "seconds": round(time.monotonic() - start, 1)}
 
 
+def tabular_options(run: RunFolder) -> TabularOptions:
+    """What a run was made with."""
+    with said_of(run.storage.shown("config.json")):
+        return from_json(TabularOptions, run.config.get("options"))
+
+
 def curves_of(run: RunFolder) -> dict[str, list[Curves]]:
     """By learner, the seeds that are done."""
-    first, number = run.seed or 0, run.config["options"]["num_seeds"]
+    first, number = run.seed or 0, tabular_options(run).num_seeds
     return {
         name: [
             Curves.load(run, _file(name, first + i))
@@ -170,7 +184,7 @@ def summarize(run: RunFolder) -> dict[str, Any]:
                 {name: np.stack([c.reward for c in own]) for name, own in drawn.items()},
                 {name: np.mean([c.visits for c in own], axis=0) for name, own in drawn.items()},
                 WINDOW,
-                optimum_at(run.config["options"]["epsilon_end"]),
+                optimum_at(tabular_options(run).epsilon_end),
             ),
         )
     result["figure"] = run.storage.shown(FIGURE) if drawn else None

@@ -11,7 +11,7 @@ import tyro
 
 from algorithms.dqn.job import TrainOptions, train_by
 from algorithms.dqn.options import DQNOptions, options_of
-from algorithms.hdqn.chain import KIND, ChainOptions, run_chain
+from algorithms.hdqn.chain import KIND, ChainOptions, run_chain, tabular_options
 from algorithms.hdqn.options import HDQNOptions
 from algorithms.hdqn.presets import preset
 from algorithms.hdqn.tabular import TabularOptions
@@ -76,7 +76,8 @@ def train(argv: list[str], prog: str) -> dict[str, Any]:
 
 
 def _refuse_another(run: RunFolder, env: str) -> None:
-    own = run.config.get("options", {})
+    found = run.config.get("options")
+    own = found if isinstance(found, dict) else {}
     played = _CHAIN if run.kind == KIND else own.get("game") or own.get("env")
     if env != played:
         raise UserError(
@@ -112,7 +113,7 @@ def _with_game(argv: list[str], env: str) -> list[str]:
 
 
 def _train_chain(argv: list[str], prog: str, run: RunFolder | None) -> dict[str, Any]:
-    options = TabularOptions() if run is None else TabularOptions(**run.config["options"])
+    options = TabularOptions() if run is None else tabular_options(run)
     default = ChainOptions(options=options)
     command = parse(ChainOptions, argv, prog, default)
     if run is not None:

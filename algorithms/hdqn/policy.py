@@ -18,6 +18,7 @@ from algorithms.dqn.options import DQNOptions, check_option_names
 from algorithms.dqn.policy import TrainedPolicy
 from algorithms.dqn.policy_file import (
     damage_is_said,
+    network_of,
     policy_folder,
     read_policy_file,
     write_policy_file,
@@ -26,6 +27,7 @@ from algorithms.dqn.q_network import QNetwork
 from algorithms.hdqn.joined import join_goal
 from algorithms.hdqn.options import CONTROLLER, META, HDQNOptions
 from arcadia.errors import UserError
+from arcadia.typed import from_json
 
 _KIND = "hdqn"
 _INPUTS = "goal_inputs"
@@ -219,16 +221,19 @@ def read_policy(
     with damage_is_said(path):
         options, arguments = described["options"], described["networks"]
         number, first = described["actions"]
+        if number != (values := arguments[CONTROLLER]["num_actions"]):
+            raise ValueError(f"{number} actions, and values of {values}")
         check_option_names(options, HDQNOptions)
-        networks = {name: QNetwork(**arguments[name]) for name in (CONTROLLER, META)}
-        for name, network in networks.items():
-            own = {k: v for k, v in weights.items() if k.startswith(f"{name}.")}
-            network.load_state_dict({k.removeprefix(f"{name}."): v for k, v in own.items()})
+        networks = {}
+        for name in (CONTROLLER, META):
+            start, of_this = f"{name}.", arguments[name]
+            own = {k.removeprefix(start): v for k, v in weights.items() if k.startswith(start)}
+            networks[name] = network_of(lambda of_this=of_this: QNetwork(**of_this), own)
         shape = tuple(arguments[META]["observation_shape"])
         return HierarchicalPolicy(
             networks[CONTROLLER].to(device),
             networks[META].to(device),
-            HDQNOptions(**options),
+            from_json(HDQNOptions, options),
             goals=described["goals"],
             goal_inputs=weights[_INPUTS],
             observation_shape=shape if networks[META].is_image else shape[1:],

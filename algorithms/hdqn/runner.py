@@ -215,7 +215,7 @@ class HDQNRunner(DQNRunner):
         for i in ended.tolist():
             outcome = Outcome(int(self.goal[i]), bool(reached[i]))
             self.outcomes.append(outcome)
-            self._episodes[i].goals.append(outcome)
+            self._episodes[i].goals.append((outcome.goal, outcome.reached))  # plain, for files
         self.goal[ended], self._is_first_goal[ended] = _NO_GOAL, False
 
     def _record_goals(self, ended: np.ndarray, step: FrameStep) -> None:

@@ -16,8 +16,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from arcadia import training_loop
+from arcadia.jsonable import read_json
 from arcadia.nested_files import load_nested, save_nested
 from arcadia.runs import RunFolder
+from arcadia.typed import from_json
 from pipelines.colorization.learner import Learner
 from pipelines.colorization.networks import (
     describe_colorizer,
@@ -80,11 +82,10 @@ def knows_classes(path: Path, class_names: Sequence[str]) -> bool:
 
 def done_of(run: RunFolder) -> Done:
     """How far a run is, by its last checkpoint."""
-    if not run.checkpoints():
+    if not run.has_checkpoint():
         return Done()
     return _done(run.find_checkpoint()[0])
 
 
 def _done(folder: Path) -> Done:
-    done = json.loads((folder / _DONE).read_text())
-    return Done(**done | {"position": Position(**done["position"])})
+    return from_json(Done, read_json(folder / _DONE), _DONE)

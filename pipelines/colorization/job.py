@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from arcadia.errors import UserError
+from arcadia.errors import UserError, said_of
 from arcadia.options import command_words, parse, peek
 from arcadia.runs import RunFolder
 from arcadia.storage import Storage
@@ -20,8 +20,9 @@ from arcadia.training_options import (
     refuse_changes,
     refuse_move,
 )
+from arcadia.typed import from_json
 from pipelines.colorization.evaluate import EvaluateColorizerOptions as EvaluateOptions
-from pipelines.colorization.options import ColorizerOptions, options_from
+from pipelines.colorization.options import ColorizerOptions
 
 if TYPE_CHECKING:
     from arcadia.commands import ExportOptions, WatchOptions
@@ -130,14 +131,12 @@ def _resumed(argv: list[str], prog: str, run: RunFolder) -> TrainOptions:
     """The words of `--resume RUN`, which may not contradict it."""
     if run.kind != KIND:
         raise UserError(f"{run.storage.shown()}: a run of the kind {run.kind!r}, no colorizer's")
-    config = run.config
-    default = TrainOptions(
-        resume=run.uri,
-        data=config["data"],
-        validation=config["validation"],
-        weights=config["weights"],
-        options=options_from(config["options"]),
-    )
+    names = ("data", "validation", "weights", "options")
+    with said_of(run.storage.shown("config.json")):
+        values = {name: run.config.get(name) for name in names}
+        default = from_json(TrainOptions, values | {"resume": run.uri})
+        if default.data is None:
+            raise UserError("data None: must be where the pictures are")
     command = parse(TrainOptions, argv, prog, default)
     refuse_move(run, default, command)
     for name in ("data", "validation", "weights"):

@@ -32,7 +32,8 @@ from torch import Tensor, nn
 
 from arcadia.atomic import beside
 from arcadia.errors import UserError
-from arcadia.jsonable import jsonable
+from arcadia.jsonable import jsonable, parsed
+from arcadia.typed import from_json
 from arcadia.weights import read_metadata, read_weights
 from pipelines.colorization.config import GLOBAL_SIDE_MULTIPLE, SIDE_MULTIPLE, NetworkOptions
 from pipelines.colorization.spaces import join, num_colors, split
@@ -319,13 +320,19 @@ def describe_colorizer(path: str | os.PathLike[str]) -> dict[str, Any]:
             f"{path}: holds no colorizer, or one of another version of Arcadia; give another file"
         )
     try:
-        described = {name: json.loads(value) for name, value in words.items()}
-        described["options"] = NetworkOptions(**described["options"])
-        described["num_classes"] = int(described["num_classes"])
-    except (ValueError, TypeError, KeyError) as error:
-        said = " ".join(str(error).split())[:200]
-        raise UserError(f"{path}: its options are damaged ({said}); give another file") from error
+        described = {name: parsed(value, name) for name, value in words.items()}
+        described["options"] = from_json(NetworkOptions, described.get("options"))
+        number = described.get("num_classes")
+        if type(number) is not int or not 0 <= number <= 1_000_000:
+            raise UserError(f"num_classes {str(number)[:40]}: must be from 0 to 1,000,000")
+    except UserError as error:
+        raise UserError(f"{path}: its options are damaged ({error}); give another file") from error
     return described
+
+
+def check_colorizer(path: str | os.PathLike[str]) -> None:
+    """Looks whether `load_colorizer` can read a file; raises what it would."""
+    _read(path, describe_colorizer(path))
 
 
 def load_colorizer(
@@ -358,10 +365,17 @@ def load_colorizer(
                 f"{path}: a network of {name} {held[name]}, and {value} is wanted; give another "
                 "file, or that value"
             )
+    weights = _read(path, described)
     colorizer = Colorizer(described["num_classes"], described["options"])
-    weights = read_weights(path, {name: tuple(value.shape) for name, value in _state(colorizer)})
     colorizer.load_state_dict(weights, strict=False)  # all but the counts that _state leaves out
     return colorizer.eval().to(device)
+
+
+def _read(path: str | os.PathLike[str], described: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The weights of a file that describes itself so: before there is memory for what it says."""
+    with torch.device("meta"):
+        made = Colorizer(described["num_classes"], described["options"])
+    return read_weights(path, {name: tuple(value.shape) for name, value in _state(made)})
 
 
 def _state(colorizer: Colorizer) -> list[tuple[str, Tensor]]:

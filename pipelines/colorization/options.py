@@ -5,7 +5,6 @@ Defaults are those of Iizuka et al. 2016, section 4, and where the paper gives n
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ import tyro
 from algorithms.noisy.options import AnnealOptions
 from arcadia.errors import UserError, did_you_mean
 from arcadia.precision import Precision
+from arcadia.typed import from_json
 from pipelines.colorization.config import NetworkOptions
 
 OptimiserName = Literal["adadelta", "adam", "sgd"]
@@ -120,10 +120,6 @@ class ColorizerOptions(AnnealOptions, _PlainOptions):
         self.check_anneal(network, network.activation, is_noisy=network.is_noisy)
 
 
-def options_from(values: Mapping[str, Any]) -> ColorizerOptions:
+def options_from(values: Any) -> ColorizerOptions:
     """The options that a run's config holds."""
-    known = {f.name for f in dataclasses.fields(ColorizerOptions)}
-    unknown = sorted(set(values) - known)
-    if unknown:
-        raise UserError(f"options {', '.join(unknown)}: this version does not know them")
-    return ColorizerOptions(**{**values, "network": NetworkOptions(**values["network"])})
+    return from_json(ColorizerOptions, values)

@@ -113,7 +113,7 @@ class ColorizerRun(TrainingRun[TrainOptions]):
 
     def _check_hash(self, data: Any) -> None:
         """Refuses to go on with other pictures."""
-        if not self._is_new and self._run.config["data_hash"] != data.hash:
+        if not self._is_new and self._run.config.get("data_hash") != data.hash:
             raise UserError(
                 f"data {data.uri}: was prepared again since, and is not what the run "
                 f"{self._run.storage.shown()} has learnt from; start a new run, with --weights"

@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from arcadia.atomic import beside, explained
+from arcadia.atomic import beside, explained, refuse_special
 from arcadia.errors import UserError
 
 _TAG = b"PIEH"
@@ -32,6 +32,7 @@ def read_flo(path: str | os.PathLike[str]) -> np.ndarray:
     Raises:
         UserError: there is no such file, or it is not a whole flow file.
     """
+    refuse_special(path)
     with explained("read", path):
         data = Path(path).read_bytes()
     if data[:4] != _TAG or len(data) < _HEADER_BYTES:

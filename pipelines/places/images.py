@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from arcadia.media.images import to_rgb
+from arcadia.media.images import FORMATS, to_rgb
 from pipelines.places.config import PrepareOptions
 
 EMPTY = "empty file"
@@ -26,8 +26,6 @@ TOO_SMALL = "too small"
 TOO_LARGE = "file too large"
 LITTLE_COLOR = "little colour"
 
-# Pillow would run Ghostscript on a PostScript file.
-_FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF", "PPM", "JPEG2000")
 _REDUCED = (
     (8, cv2.IMREAD_REDUCED_COLOR_8),
     (4, cv2.IMREAD_REDUCED_COLOR_4),
@@ -75,7 +73,7 @@ def prepare_image(data: bytes, options: PrepareOptions) -> Prepared | Rejected:
             return _of_jpeg(data, *size, options)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of large pictures, of odd marks
-            with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
                 return _of_pillow(data, image, options)
     except UnidentifiedImageError:
         return Rejected(NO_PICTURE)
@@ -122,7 +120,7 @@ def _of_pillow(data: bytes, image: Image.Image, options: PrepareOptions) -> Prep
     if (reason := _wrong_size(*image.size, options)) is not None:
         return Rejected(reason)
     if image.format == "PNG":  # reading it looks at no checksum
-        with Image.open(io.BytesIO(data), formats=_FORMATS) as again:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as again:
             again.verify()
     picture = to_rgb(ImageOps.exif_transpose(image))
     height, width = picture.shape[:2]

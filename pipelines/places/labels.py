@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from arcadia.atomic import explained
+from arcadia.atomic import explained, refuse_special
 from arcadia.errors import UserError, did_you_mean
 from arcadia.storage import Storage
 
@@ -15,6 +15,7 @@ SPLITS = frozenset(("train", "val", "validation", "test"))
 UNLABELLED = -1
 
 _MOST_CLASSES = 1_000_000
+_MOST_DIGITS = 20
 _NUMBERED = re.compile(r"(?P<words>.+?)[\s,]+(?P<number>-?\d+)")
 
 
@@ -41,11 +42,18 @@ def split_number(line: str) -> tuple[str, int] | None:
     """The words and the number at the end of a line, after blanks or a comma; None: there is no
     number."""
     match = _NUMBERED.fullmatch(line.strip())
-    return (match["words"], int(match["number"])) if match else None
+    return (match["words"], whole_number(match["number"])) if match else None
+
+
+def whole_number(digits: str) -> int:
+    """The number of some digits, or one far beyond all labels where there are too many of them:
+    Python reads no more than 4,300."""
+    return int(digits[:_MOST_DIGITS])
 
 
 def lines_of(path: str) -> Iterator[str]:
     """The lines of a text file that are not blank. UserError where it is none."""
+    refuse_special(path)
     with (
         explained("read", path),
         open(path, encoding="utf-8-sig", errors="surrogateescape") as file,

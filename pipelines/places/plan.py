@@ -24,6 +24,7 @@ import pyarrow.compute as pc
 
 from arcadia.atomic import explained
 from arcadia.errors import UserError
+from arcadia.jsonable import parsed
 from arcadia.storage import Storage
 from pipelines.places.labels import Classes
 from pipelines.places.sources import Entry, Source
@@ -40,6 +41,17 @@ _LISTED = pa.schema(
         pa.field("size", pa.int64()),
     ]
 )
+
+
+_KINDS = {
+    "config": dict,
+    "classes": list,
+    "num_images": int,
+    "part_images": int,
+    "tars": list,
+    "rejected": list,
+    "ignored": int,
+}
 
 
 class Plan(NamedTuple):
@@ -72,7 +84,18 @@ class Plan(NamedTuple):
 
     @classmethod
     def load(cls, storage: Storage) -> Plan:
-        return cls(**json.loads(storage.read_bytes(PLAN)))
+        """What `make_plan` wrote. UserError for anything else."""
+        where = storage.shown(PLAN)
+        values = parsed(storage.read_bytes(PLAN), where)
+        if not isinstance(values, dict) or values.keys() != _KINDS.keys():
+            raise UserError(f"{where}: is no plan of a preparation; choose another OUT")
+        for name, kind in _KINDS.items():
+            if type(values[name]) is not kind or (kind is int and values[name] < 0):
+                raise UserError(
+                    f"{where}: {name} is {str(values[name])[:60]!r}, which no plan has; choose "
+                    "another OUT"
+                )
+        return cls(**values)
 
 
 def make_plan(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,12 +19,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from arcadia.atomic import explained
-from arcadia.errors import UserError
+from arcadia.errors import UserError, said_of
+from arcadia.jsonable import parsed
 from arcadia.storage import Storage
+from arcadia.typed import from_json
 
 MANIFEST = "manifest.json"
 VERSION = 1
 KIND = "places"
+_CONTENT = {"classes": list, "shards": list, "options": dict, "num_images": int, "hash": str}
 
 SCHEMA = pa.schema(
     [
@@ -92,17 +96,17 @@ class PreparedData:
             raise UserError(
                 f"{where}: holds no prepared data; arcadia places prepare SRC {where} makes them"
             )
-        manifest: Any = None
-        try:
-            manifest = json.loads(storage.read_bytes(MANIFEST))
+        manifest = parsed(storage.read_bytes(MANIFEST), storage.shown(MANIFEST))
+        version = kind = None
+        if isinstance(manifest, dict):
             version, kind = manifest.get("version"), manifest.get("kind")
-        except (ValueError, AttributeError):
-            version = kind = None
         if kind != KIND or version != VERSION:
             raise UserError(
                 f"{storage.shown(MANIFEST)}: is of kind {kind!r}, version {version!r}, where "
                 f"{KIND!r}, {VERSION} is read; prepare the data again"
             )
+        with said_of(storage.shown(MANIFEST)):
+            _check(manifest)
         data = cls(storage.uri, manifest)
         data._check_shards(storage)
         return data
@@ -165,7 +169,9 @@ class PreparedData:
                             "those of prepared data; prepare the data again"
                         )
                     table = shard.read_row_group(row_group.index)
-        except (pa.ArrowException, IndexError) as error:
+        except (pa.ArrowException, LookupError, ValueError) as error:
+            if isinstance(error, UserError):
+                raise
             reason = str(error).splitlines()[0]
             raise UserError(
                 f"{where}: is damaged ({reason}); copy the data again, or prepare them again"
@@ -176,6 +182,38 @@ class PreparedData:
                 f"{row_group.rows}; prepare the data again"
             )
         return table
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Shard:
+    """What a manifest says of a shard."""
+
+    file: str
+    bytes: int
+    rows: int
+    row_groups: tuple[int, ...]
+    sha256: str = ""
+
+
+def _check(manifest: Mapping[str, Any]) -> None:
+    """Refuses a manifest that is not as preparations write it.
+
+    Raises:
+        UserError: naming what is wrong in it.
+    """
+    for name, kind in _CONTENT.items():
+        value = manifest.get(name)
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise UserError(f"{name} {str(value)[:60]!r}: cannot be; prepare the data again")
+    for entry in manifest["classes"]:
+        from_json(ClassInfo, entry, "classes")
+    for entry in manifest["shards"]:
+        file = from_json(_Shard, entry, "shards").file
+        if not re.fullmatch(r"shards/\d+\.parquet", file):
+            raise UserError(f'shards "{file}": is no name of a shard; prepare the data again')
+    size = manifest["options"].get("size")
+    if not isinstance(size, int) or size < 1:
+        raise UserError(f"size {str(size)[:60]!r}: cannot be; prepare the data again")
 
 
 def content_hash(names: Sequence[str], shards: Sequence[Mapping[str, Any]]) -> str:

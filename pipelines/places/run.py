@@ -66,8 +66,10 @@ class Preparation:
             source = Source(self._command.src, self._command.list)
             if self._command.categories is not None:
                 categories = read_categories(self._command.categories)
-        connect(self._command.address)
+        else:
+            check_same(storage, Plan.load(storage).config, self._config)
         with self._stop, contextlib.ExitStack() as lock:
+            lock.enter_context(self._emptied_again())
             if storage.is_local:
                 storage.write_bytes("work/begun", b"")  # there is a folder to hold
                 lock.enter_context(held_alone(storage.local_path))
@@ -77,10 +79,29 @@ class Preparation:
                 check_same(storage, plan.config, self._config)
             else:
                 plan = self._plan(source, categories)
+            connect(self._command.address)
             self._prepare_parts(plan)
             manifest = self._sum_up(plan)
         self._say(manifest)
         return self._result(manifest)
+
+    @contextlib.contextmanager
+    def _emptied_again(self) -> Iterator[None]:
+        """Leaves a new OUT as it was where the source turns out to be none, so that nothing is
+        planned."""
+        storage = self._storage
+        was_there, was_begun = storage.exists(), storage.exists("work")
+        try:
+            yield
+        except UserError:
+            if not was_begun and not Plan.exists(storage):
+                storage.delete_tree("work")
+                if storage.is_local:
+                    with contextlib.suppress(OSError):  # where it holds other things
+                        (storage.local_path / ".lock").unlink(missing_ok=True)
+                        if not was_there:
+                            storage.local_path.rmdir()
+            raise
 
     def _check_free(self) -> None:
         names = {name.split("/")[0] for name in self._storage.sizes()}

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from arcadia.atomic import explained
 from arcadia.errors import UserError
 from pipelines.places.images import TOO_LARGE, Rejected
-from pipelines.places.labels import SPLITS, label_of, lines_of, split_number
+from pipelines.places.labels import SPLITS, label_of, lines_of, split_number, whole_number
 
 MISSING = "missing"
 NO_FILE = "not a file"
@@ -96,6 +96,10 @@ class Source:
 
     def nothing(self) -> UserError:
         """What to say when there were no entries."""
+        if self._list_file is not None:
+            return UserError(
+                f"{self._list_file}: names no picture; give lines of a path and a label"
+            )
         if self._packed:
             return UserError(_unpack(self._packed[0]))
         others = f", {self.ignored:,} other files" if self.ignored else ""
@@ -259,7 +263,7 @@ def _sidecar_label(kind: str, data: bytes) -> str | int | None:
         return content if is_label else None
     if not text or len(text.split() if kind == "txt" else text.splitlines()) != 1:
         return None
-    return int(text) if text.removeprefix("-").isdecimal() else text
+    return whole_number(text) if text.removeprefix("-").isdecimal() else text
 
 
 def _unpack(path: str) -> str:

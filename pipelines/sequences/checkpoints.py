@@ -12,11 +12,15 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from arcadia.errors import UserError
+from arcadia.jsonable import read_json
 from arcadia.nested_files import load_nested, on_cpu, save_nested
 from arcadia.runs import RunFolder
 from arcadia.training_loop import Done
+from arcadia.typed import from_json
 from pipelines.sequences.learner import Learner
 from pipelines.sequences.task import Carry
 
@@ -40,13 +44,20 @@ def load_state(folder: Path, learner: Learner) -> tuple[Done, Carry]:
 
 def load_network(folder: Path, network: torch.nn.Module) -> None:
     """Puts the weights of a checkpoint into a network of the same options."""
-    network.load_state_dict(load_file(folder / _NETWORK))
+    path = folder / _NETWORK
+    try:
+        network.load_state_dict(load_file(path))
+    except (SafetensorError, OSError, RuntimeError) as error:
+        said = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"{path}: is not the network of this run ({said}); use another checkpoint"
+        ) from error
 
 
 def done_of(run: RunFolder) -> Done:
     """How far a run is, by its last checkpoint."""
-    return _done(run.find_checkpoint()[0]) if run.checkpoints() else Done()
+    return _done(run.find_checkpoint()[0]) if run.has_checkpoint() else Done()
 
 
 def _done(folder: Path) -> Done:
-    return Done(**json.loads((folder / _DONE).read_text()))
+    return from_json(Done, read_json(folder / _DONE), _DONE)

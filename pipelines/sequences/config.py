@@ -12,6 +12,7 @@ from algorithms.noisy.config import VARIANTS, check_choice
 from algorithms.noisy.options import AnnealOptions, NoiseOptions
 from arcadia.errors import UserError
 from arcadia.precision import Precision
+from arcadia.typed import from_json
 
 TaskName = Literal[
     "unique_integers",
@@ -221,9 +222,6 @@ class SequenceOptions(AnnealOptions, NoiseOptions, _PlainOptions):
         return self.activation in VARIANTS
 
 
-def options_from(values: Mapping[str, Any]) -> SequenceOptions:
+def options_from(values: Any) -> SequenceOptions:
     """The options that a run's config holds."""
-    known = {f.name for f in dataclasses.fields(SequenceOptions)}
-    if unknown := sorted(set(values) - known):
-        raise UserError(f"options {', '.join(unknown)}: this version does not know them")
-    return SequenceOptions(**values)
+    return from_json(SequenceOptions, values)

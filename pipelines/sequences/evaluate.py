@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 import tyro
 
-from arcadia.errors import UserError
+from arcadia.errors import UserError, said_of
 from arcadia.options import CommonOptions
 from arcadia.runs import RunFolder
 
@@ -72,10 +73,14 @@ def _judged(run: RunFolder, options: EvaluateSequenceOptions) -> dict[str, Any]:
     from pipelines.sequences.task import summed_totals
     from pipelines.sequences.tasks import task_of
 
-    of_run = options_from(run.config["options"] | {"validation_examples": options.examples})
+    with said_of(run.storage.shown("config.json")):
+        of_run = options_from(run.config.get("options"))
+        data = run.config.get("data", [])
+        if not isinstance(data, list) or not all(isinstance(place, str) for place in data):
+            raise UserError(f"data {str(data)[:60]!r}: must be a list of paths")
+    of_run = dataclasses.replace(of_run, validation_examples=options.examples)
     place, step = run.find_checkpoint(options.checkpoint)
-    assert run.seed is not None
-    task = task_of(of_run, run.seed, run.config["data"])
+    task = task_of(of_run, run.seed or 0, data)
     network = task.make_network()
     load_network(place, network)
     network.eval()

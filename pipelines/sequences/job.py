@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from arcadia.atomic import explained
-from arcadia.errors import UserError
+from arcadia.errors import UserError, said_of
 from arcadia.options import command_words, parse, peek
 from arcadia.runs import RunFolder
 from arcadia.training_options import (
@@ -23,7 +23,8 @@ from arcadia.training_options import (
     refuse_changes,
     refuse_move,
 )
-from pipelines.sequences.config import SequenceOptions, options_from
+from arcadia.typed import from_json
+from pipelines.sequences.config import SequenceOptions
 from pipelines.sequences.evaluate import EvaluateSequenceOptions as EvaluateOptions
 
 if TYPE_CHECKING:
@@ -136,14 +137,12 @@ def _resumed(argv: list[str], prog: str, run: RunFolder) -> TrainOptions:
         raise UserError(
             f"{run.storage.shown()}: a run of the kind {run.kind!r}, no sequence network's"
         )
-    default = TrainOptions(
-        resume=run.uri,
-        data=tuple(run.config["data"]),
-        options=options_from(run.config["options"]),
-    )
+    with said_of(run.storage.shown("config.json")):
+        values = {name: run.config.get(name) for name in ("data", "options")}
+        default = from_json(TrainOptions, values | {"resume": run.uri})
     command = parse(TrainOptions, argv, prog, default)
     refuse_move(run, default, command)
-    if _absolute(command.data) != run.config["data"]:
+    if _absolute(command.data) != list(default.data):
         raise made_with_another("data", " ".join(command.data), run)
     may_change = _MAY_CHANGE
     if not default.options.hangs_on_steps:

@@ -30,7 +30,7 @@ class SequenceRun(TrainingRun[TrainOptions]):
         self._described = task.describe()
         self._num_parameters = sum(p.numel() for p in task.make_network().parameters())
         self._data_hash = hash_of(self._command.data)
-        if not self._is_new and self._run.config["data_hash"] != self._data_hash:
+        if not self._is_new and self._run.config.get("data_hash") != self._data_hash:
             raise UserError(
                 f"data {' '.join(self._command.data)}: has changed since, and is not what the run "
                 f"{self._run.storage.shown()} has learnt from; start a new run"

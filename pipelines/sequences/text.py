@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from arcadia.atomic import explained
+from arcadia.atomic import explained, refuse_special
 from arcadia.errors import UserError
 from pipelines.sequences.config import Level
 
@@ -19,6 +19,7 @@ def read_lines(path: str, level: Level = "word") -> list[list[str]]:
     Raises:
         UserError: it cannot be read, is not UTF-8 or holds nothing.
     """
+    refuse_special(path)
     with explained("read", path):
         data = Path(path).read_bytes()
     try:

@@ -5,7 +5,6 @@ Defaults are those of Ruder et al. 2016 (arXiv:1604.08610, section 5.1) and the 
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from arcadia.errors import UserError, did_you_mean
 from arcadia.precision import Precision
+from arcadia.typed import from_json
 from pipelines.flow import FlowMethod
 
 if TYPE_CHECKING:
@@ -304,11 +304,6 @@ def preset(name: str, **overrides: Any) -> StyleOptions:
     return PRESETS[name](**overrides)
 
 
-def options_from(values: Mapping[str, Any]) -> StyleOptions:
-    """The options that a run's config holds: JSON knows no tuples."""
-    names = {f.name for f in dataclasses.fields(StyleOptions)}
-    unknown = sorted(set(values) - names)
-    if unknown:
-        raise UserError(f"options {', '.join(unknown)}: this version does not know them")
-    named: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-    return StyleOptions(**named)
+def options_from(values: Any) -> StyleOptions:
+    """The options that a run's config holds."""
+    return from_json(StyleOptions, values)

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from arcadia.errors import UserError
+from arcadia.errors import UserError, said_of
 from arcadia.jsonable import jsonable
 from arcadia.options import CommonOptions, command_words, parse, peek
 from arcadia.runs import RunFolder
-from pipelines.stylization.config import StyleOptions, options_from, preset
-from pipelines.stylization.plan import Clip, find_clips, stamp_of
+from arcadia.typed import from_json
+from pipelines.stylization.config import StyleOptions, preset
+from pipelines.stylization.plan import Clip, clips_of, find_clips, stamp_of
 from pipelines.stylization.run import Stylization
 
 if TYPE_CHECKING:
@@ -132,17 +133,13 @@ def _go_on(argv: list[str], prog: str, run: RunFolder) -> dict[str, Any]:
     if run.kind != KIND:
         raise UserError(f"{run.storage.shown()}: a run of the kind {run.kind!r}, no stylization")
     config = run.config
-    default = StylizeOptions(
-        resume=run.uri,
-        videos=tuple(config["videos"]),
-        style=config["style"],
-        output=config["output"],
-        preview=config["preview"],
-        preset=config["preset"],
-        fps=config["fps"],
-        crf=config.get("crf", StylizeOptions.crf),  # a run from before it was kept
-        options=options_from(config["options"]),
-    )
+    names = ("videos", "style", "output", "preview", "preset", "fps", "options")
+    with said_of(run.storage.shown("config.json")):
+        values = {name: config.get(name) for name in names} | {"resume": run.uri}
+        if "crf" in config:  # not in a run from before it was kept
+            values["crf"] = config["crf"]
+        default = from_json(StylizeOptions, values)
+        clips_of(config)
     command = _placed(parse(StylizeOptions, argv, prog, default))
     same = ("videos", "style", "output", "preview", "preset", "fps", "options", "seed", "run_dir")
     for name in same:
@@ -176,10 +173,10 @@ def _check(command: StylizeOptions) -> None:
 
 
 def _check_files(options: StyleOptions) -> None:
-    """Looks for what the options name before anything else is done."""
-    from arcadia.weights import find_weights
+    """Looks at what the options name before anything else is done."""
+    from pipelines.stylization.networks import check_vgg
 
-    find_weights(options.network, options.weights)
+    check_vgg(options.network, [*options.content_layers, *options.style_layers], options.weights)
     if options.flow_dir is not None and not Path(options.flow_dir).is_dir():
         raise UserError(f"flow_dir {options.flow_dir}: no such folder; give one of .flo files")
 

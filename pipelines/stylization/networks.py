@@ -200,6 +200,15 @@ class VGG(nn.Module):
         return names
 
 
+def check_vgg(
+    network: Network, layers: Sequence[str], path: str | os.PathLike[str] | None = None
+) -> None:
+    """Looks whether `load_vgg` can read what it needs; raises what it would."""
+    with torch.device("meta"):
+        shapes = VGG(network, layers).shapes()
+    read_weights(find_weights(network, path), shapes)
+
+
 def load_vgg(
     network: Network,
     layers: Sequence[str],

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from arcadia.atomic import refuse_special
 from arcadia.errors import UserError, did_you_mean
 from arcadia.media import Source, VideoInfo, open_source, png_bytes, read_image, scaled_size
 from arcadia.media.sequences import SUFFIXES as PICTURE_SUFFIXES
@@ -23,6 +24,7 @@ from arcadia.media.shots import scan
 from arcadia.media.video import SUFFIXES as VIDEO_SUFFIXES
 from arcadia.runs import RunFolder
 from arcadia.storage import Storage
+from arcadia.typed import from_json
 from pipelines.stylization.config import SHORTEST_SIDE_PX, StyleOptions
 from pipelines.stylization.parts import Part, parts_of
 from pipelines.stylization.shot_frames import ShotFrames
@@ -119,6 +121,14 @@ class VideoPlan:
         return storage.is_file(_plan_name(name))
 
 
+def clips_of(config: Mapping[str, Any]) -> list[Clip]:
+    """The videos that a run's config holds."""
+    clips = config.get("clips")
+    if not isinstance(clips, list):
+        raise UserError(f"clips {str(clips)[:60]!r}: must be a list")
+    return [from_json(Clip, clip, "clips") for clip in clips]
+
+
 def find_clips(inputs: Sequence[str], output: str | None, style: str, ending: str) -> list[Clip]:
     """The videos that a command line names, and where each result goes.
 
@@ -187,6 +197,7 @@ def _expanded(name: str) -> list[str]:
     if not path.exists():
         siblings = [s.name for s in path.parent.iterdir()] if path.parent.is_dir() else []
         raise UserError(f"{name}: no such file or folder{did_you_mean(path.name, siblings)}")
+    refuse_special(path)
     files = sorted(file for file in path.iterdir() if file.is_file() and file.name[0] != ".")
     videos = [str(file) for file in files if file.suffix.lower() in VIDEO_SUFFIXES]
     has_pictures = any(file.suffix.lower() in PICTURE_SUFFIXES for file in files)
@@ -255,6 +266,43 @@ def num_to_read(info: VideoInfo, preview: str | None) -> int:
     return min(stop or info.num_frames, info.num_frames) - max(start - _LEAD_FRAMES, 0)
 
 
+def stretch_of(
+    clip: Clip, info: VideoInfo, options: StyleOptions, preview: str | None
+) -> tuple[int, int | None, tuple[int, int]]:
+    """First frame of a video that is painted, the one after the last, and height and width.
+
+    Raises:
+        UserError: it is too small, or the stretch lies outside.
+    """
+    start, stop = preview_range(preview, info.fps)
+    if start >= info.num_frames:
+        raise UserError(f'preview "{preview}": {clip.path} has {info.num_frames} frames')
+    size = scaled_size(info.height, info.width, options.size)
+    if min(size) < SHORTEST_SIDE_PX:
+        raise UserError(
+            f"{clip.path}: its frames would be painted at {size[1]} x {size[0]} pixels, and the "
+            f"network needs at least {SHORTEST_SIDE_PX}; give a larger --size"
+        )
+    return start, stop, size
+
+
+def check_clips(
+    clips: Sequence[Clip],
+    source_of: Callable[[Clip], Source],
+    options: StyleOptions,
+    preview: str | None,
+) -> None:
+    """Refuses videos of which none can be painted as was asked; raises what is wrong with each."""
+    problems = []
+    for clip in clips:
+        try:
+            stretch_of(clip, source_of(clip).info, options, preview)
+        except UserError as error:
+            problems.append(str(error))
+    if len(problems) == len(clips):
+        raise UserError("; ".join(problems))
+
+
 def plan_video(
     clip: Clip,
     options: StyleOptions,
@@ -277,15 +325,7 @@ def plan_video(
     """
     source = open_source(clip.path, fps=fps)
     info = source.info
-    start, stop = preview_range(preview, info.fps)
-    if start >= info.num_frames:
-        raise UserError(f'preview "{preview}": {clip.path} has {info.num_frames} frames')
-    size = scaled_size(info.height, info.width, options.size)
-    if min(size) < SHORTEST_SIDE_PX:
-        raise UserError(
-            f"{clip.path}: its frames would be painted at {size[1]} x {size[0]} pixels, and the "
-            f"network needs at least {SHORTEST_SIDE_PX}; give a larger --size"
-        )
+    start, stop, size = stretch_of(clip, info, options, preview)
     # A cut close behind where the detector begins is not told: it begins earlier.
     lead = min(start, _LEAD_FRAMES)
     found = scan(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -23,6 +24,8 @@ from pipelines.stylization.plan import (
     STYLE,
     Clip,
     VideoPlan,
+    check_clips,
+    clips_of,
     num_to_read,
     plan_video,
     rate_of,
@@ -62,8 +65,10 @@ class Stylization:
         self._create = create
         self._outputs = Outputs(run, command.crf)
         self._options = options_from(config["options"])
-        self._clips = [Clip(**clip) for clip in config["clips"]]
+        self._clips = clips_of(config)
         self._fps = rate_of(config["fps"])
+        # What was looked at once, is known.
+        self._source = functools.cache(lambda clip: open_source(clip.path, fps=self._fps))
         self._began = time.monotonic()
         self._problems: list[str] = []
         self._stop = StopSignal()
@@ -145,7 +150,7 @@ class Stylization:
         return count
 
     def _check_inputs(self) -> None:
-        """Refuses pictures that are none."""
+        """Refuses pictures that are none, and videos where none can be painted as was asked."""
         if self._create is not None:
             for picture in (self._config["style"], self._options.style_weight_map):
                 if picture is not None:
@@ -155,6 +160,7 @@ class Stylization:
                     f"{self._run.storage.shown()}: holds a {STYLE} and no run; choose an empty "
                     "folder as --run-dir"
                 )
+            check_clips(self._clips, self._source, self._options, self._config["preview"])
 
     def _check_outputs(self) -> None:
         """Refuses places for results before any work is done."""
@@ -193,7 +199,7 @@ class Stylization:
         if VideoPlan.exists(self._run.storage, clip.name):
             return VideoPlan.load(self._run.storage, clip.name)
         preview = self._config["preview"]
-        total = num_to_read(open_source(clip.path, fps=self._fps).info, preview)
+        total = num_to_read(self._source(clip).info, preview)
         with Progress(max(total, 1), "frames", f"Reading {clip.name}") as progress:
             return plan_video(
                 clip,

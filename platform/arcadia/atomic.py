@@ -10,6 +10,7 @@ import os
 import re
 import secrets
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -61,6 +62,20 @@ def explained(action: str, where: str | os.PathLike[str]) -> Iterator[None]:
         raise UserError(f"{where}: cannot {action}: {reason}; {way_out}") from error
 
 
+def refuse_special(path: str | os.PathLike[str]) -> None:
+    """Refuses a pipe or a device, whose reading may never end; what is not there passes.
+
+    Raises:
+        UserError: it is one.
+    """
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
+        return
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise UserError(f"{path}: is a pipe, a socket or a device; give a file")
+
+
 @contextlib.contextmanager
 def beside(path: Path) -> Iterator[Path]:
     """A temporary path to write a file at, which becomes `path` when the block succeeds.
@@ -89,7 +104,9 @@ def held_alone(folder: Path) -> Iterator[None]:
     Raises:
         UserError: another process holds it.
     """
-    with explained("lock", folder), open(folder / ".lock", "w") as file:
+    # Neither through a link nor emptied: the folder may be somebody else's.
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    with explained("lock", folder), open(os.open(folder / ".lock", flags, 0o666), "r+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

@@ -6,6 +6,7 @@ mistake of the user's (one line, no traceback), 130 interrupted.
 
 from __future__ import annotations
 
+import errno
 import importlib
 import json
 import math
@@ -16,7 +17,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from arcadia import __version__
-from arcadia.errors import Incomplete, UserError, did_you_mean
+from arcadia.credentials import without_credentials
+from arcadia.errors import Incomplete, UserError, did_you_mean, readable
 
 
 class Command(NamedTuple):
@@ -56,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        return _run(arguments)
+        return _run(without_credentials(arguments))
     except UserError as error:
         if "--debug" in arguments:
             traceback.print_exc()
@@ -69,6 +71,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if "--debug" in arguments:
             traceback.print_exc()
+        if isinstance(error, OSError) and error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
+            return _fail(f"{error.filename}: {error.strerror}; give another path", 2)
         where = "" if "--debug" in arguments else " (--debug shows where)"
         return _fail(f"{type(error).__name__}: {error}{where}", 1)
 
@@ -80,6 +84,9 @@ def _run(arguments: list[str]) -> int:
     if arguments[0] == "--version":
         print(f"arcadia {__version__}")
         return 0
+    for word in arguments:
+        if "\0" in word:
+            raise UserError(f"{word}: holds a null byte, which no name and no value may")
     name, rest = _find(arguments)
     if name not in COMMANDS:  # a group, such as `train`
         group = {k: v for k, v in COMMANDS.items() if k.startswith(f"{name} ")}
@@ -143,6 +150,6 @@ def _without_nan(value: Any) -> Any:
 
 
 def _fail(message: str, code: int) -> int:
-    one_line = " ".join(message.split())
+    one_line = readable(" ".join(message.split()))
     print(f"arcadia: {one_line}", file=sys.stderr)
     return code

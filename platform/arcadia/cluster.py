@@ -121,16 +121,28 @@ def check_gpus(wanted: float) -> None:
         )
 
 
+def check_address(address: str) -> tuple[str, int] | None:
+    """Host and port of an address, of which None is said where it names neither.
+
+    Raises:
+        UserError: it has another form.
+    """
+    if address in ("auto", "local"):
+        return None
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not (port.isascii() and port.isdigit()) or int(port) > 65_535:
+        raise UserError(f'address "{address}": give host:port, ray://host:port or auto')
+    return host.strip("[]"), int(port)
+
+
 def _check_answers(address: str) -> None:
     """A plain connection first: Ray itself waits long and says little when nobody is there."""
-    if address in ("auto", "local"):
+    place = check_address(address)
+    if place is None:
         return
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if not host or not port.isdigit():
-        raise UserError(f'address "{address}": give host:port, ray://host:port or auto')
     try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_S).close()
-    except OSError as error:
+        socket.create_connection(place, timeout=_ANSWER_S).close()
+    except (OSError, UnicodeError) as error:
         raise UserError(
             f'address "{address}": no Ray answers there ({error}); is the head node up?'
         ) from error

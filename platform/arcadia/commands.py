@@ -264,6 +264,10 @@ def _evaluate_options(argv: list[str]) -> type[EvaluateOptions]:
 def _run_of(options: WatchOptions | ExportOptions) -> RunFolder:
     """The run that a command looks at, and into which it writes."""
     _refuse_run_dir(options)
+    if options.address is not None:
+        raise UserError(
+            f"address {options.address}: all of this is done in this process; leave it out"
+        )
     return RunFolder.open(options.run)
 
 

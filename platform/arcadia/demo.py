@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,7 +35,8 @@ class DemoOptions(CommonOptions):
 def demo(argv: list[str], prog: str) -> dict[str, Any]:
     """Runs the same commands that a user would, one after another."""
     options = parse(DemoOptions, argv, prog)
-    run_dir = options.run_dir or str(default_run_dir("demo"))
+    made = None if options.run_dir else default_run_dir("demo")
+    run_dir = options.run_dir or str(made)
     seed = ["--seed", str(1 if options.seed is None else options.seed)]
     address = ["--address", options.address] if options.address else []
     print(
@@ -51,10 +53,17 @@ def demo(argv: list[str], prog: str) -> dict[str, Any]:
         ("report", [run_dir]),
     )
     results: dict[str, Any] = {}
-    for name, arguments in steps:
-        print(f"$ arcadia {name} {' '.join(arguments)}", flush=True)
-        results[name] = COMMANDS[name].load()(arguments, f"arcadia {name}")
-        print(flush=True)
+    try:
+        for name, arguments in steps:
+            print(f"$ arcadia {name} {' '.join(arguments)}", flush=True)
+            results[name] = COMMANDS[name].load()(arguments, f"arcadia {name}")
+            print(flush=True)
+    except UserError:
+        if made is not None:  # nothing was begun: the folder is empty
+            with contextlib.suppress(OSError):
+                made.rmdir()
+                made.parent.rmdir()
+        raise
     return {
         "run": run_dir,
         "report": results["report"]["report"],

@@ -1,12 +1,17 @@
-"""Any value of a config or a result in JSON's types."""
+"""Any value of a config or a result in JSON's types, and back."""
 
 from __future__ import annotations
 
 import dataclasses
 import enum
+import json
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
+
+from arcadia.atomic import explained, refuse_special
+from arcadia.errors import UserError
 
 
 def jsonable(value: Any) -> Any:
@@ -42,3 +47,21 @@ def jsonable(value: Any) -> Any:
     if type(value).__module__.partition(".")[0] in ("numpy", "torch"):  # dtypes and devices
         return str(value)
     raise TypeError(f"{value!r}: a {type(value).__name__} cannot be written as JSON")
+
+
+def parsed(data: bytes | str, where: str) -> Any:
+    """The value of a JSON text. UserError, which begins with `where`, for anything else."""
+    try:
+        return json.loads(data)
+    except ValueError as error:
+        raise UserError(f"{where}: is not JSON: {error}") from error
+    except RecursionError as error:
+        raise UserError(f"{where}: is not JSON: it is nested too deep") from error
+
+
+def read_json(path: Path) -> Any:
+    """The value of a file on this machine. UserError where there is none, or something else."""
+    refuse_special(path)
+    with explained("read", path):
+        data = path.read_bytes()
+    return parsed(data, str(path))

@@ -11,8 +11,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+
+from arcadia.errors import UserError
+from arcadia.jsonable import read_json
 
 
 def save_nested(folder: Path, name: str, value: Any) -> None:
@@ -27,9 +31,14 @@ def save_nested(folder: Path, name: str, value: Any) -> None:
 
 
 def load_nested(folder: Path, name: str) -> Any:
-    """What `save_nested` wrote; tuples come back as lists."""
-    tensors = load_file(folder / f"{name}.safetensors")
-    return _put_together(json.loads((folder / f"{name}.json").read_text()), tensors)
+    """What `save_nested` wrote; tuples come back as lists. UserError where it is damaged."""
+    path = folder / f"{name}.safetensors"
+    others = read_json(folder / f"{name}.json")
+    try:
+        return _put_together(others, load_file(path))
+    except (SafetensorError, OSError, LookupError, TypeError, ValueError) as error:
+        said = " ".join(str(error).split())[:200]
+        raise UserError(f"{path}: is damaged ({said}); use another checkpoint") from error
 
 
 def on_cpu(value: Any) -> Any:

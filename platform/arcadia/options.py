@@ -5,14 +5,20 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import io
+import math
 import re
 import sys
 from dataclasses import dataclass
 from typing import Any, TypeVar, get_type_hints
 
+from arcadia.cluster import check_address
 from arcadia.errors import UserError, did_you_mean
 
 T = TypeVar("T")
+
+_LARGEST = 2**53
+"""Whole numbers up to here are exact as floats, too."""
+_LARGEST_SEED = 2**31 - 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +41,10 @@ class CommonOptions:
     def __post_init__(self) -> None:
         if self.seed is not None and self.seed < 0:
             raise UserError(f"seed {self.seed}: must be at least 0")
+        if self.seed is not None and self.seed > _LARGEST_SEED:
+            raise UserError(f"seed {self.seed}: must be at most {_LARGEST_SEED:,}")
+        if self.address:
+            check_address(self.address)
 
 
 def parse(cls: type[T], argv: list[str], prog: str, default: T | None = None) -> T:
@@ -52,19 +62,24 @@ def parse(cls: type[T], argv: list[str], prog: str, default: T | None = None) ->
     """
     import tyro
 
-    known = flags(cls)
+    known, switches = flags(cls), _switches(cls)
     for word in argv:
         flag = word.partition("=")[0].replace("_", "-")
         if flag.startswith("--") and flag not in known and flag != "--help":
             raise UserError(f"{word.partition('=')[0]}: no such option{did_you_mean(flag, known)}")
+        if flag in switches and "=" in word:
+            raise UserError(f"{word}: takes no value; write {flag} or {switches[flag]}")
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):
-            return tyro.cli(cls, args=argv, prog=prog, default=default)  # type: ignore[arg-type]
+            parsed = tyro.cli(cls, args=argv, prog=prog, default=default)  # type: ignore[arg-type]
     except SystemExit as end:
         if end.code in (0, None):
             raise
         raise UserError(f"{_first_sentence(complaint.getvalue())}; see {prog} --help") from None
+    assert parsed is not None
+    _check_values(parsed)
+    return parsed
 
 
 def flags(cls: type[Any]) -> list[str]:
@@ -81,10 +96,36 @@ def flags(cls: type[Any]) -> list[str]:
     return names
 
 
+def _switches(cls: type[Any]) -> dict[str, str]:
+    """By the flag of something that is on or off, the flag for the other."""
+    names = flags(cls)
+    pairs = [(f"--{name.removeprefix('--no-')}", name) for name in names if name[:5] == "--no-"]
+    return {a: b for on, off in pairs if on in names for a, b in ((on, off), (off, on))}
+
+
+def _check_values(options: Any) -> None:
+    """Refuses what no option is meant to have, whatever else its class says.
+
+    Raises:
+        UserError: words that are empty, numbers that are not finite or too large to count with.
+    """
+    for field in dataclasses.fields(options):
+        name, value = field.name, getattr(options, field.name)
+        if dataclasses.is_dataclass(value):
+            _check_values(value)
+        for one in value if isinstance(value, tuple) else (value,):
+            if one == "":
+                raise UserError(f"{name}: is empty; give a value, or leave it out")
+            if isinstance(one, float) and not math.isfinite(one):
+                raise UserError(f"{name} {one}: must be a finite number")
+            if isinstance(one, int) and abs(one) > _LARGEST:
+                raise UserError(f"{name} {one}: must be at most {_LARGEST:,}")
+
+
 def peek(argv: list[str], flag: str) -> str | None:
     """The value of `--flag value` or `--flag=value`, before the whole line can be parsed.
 
-    Of several the last counts, as it does for `parse`.
+    Of several the last counts, as it does for `parse`. UserError for one that is empty.
     """
     value = None
     for i, word in enumerate(argv):
@@ -92,6 +133,8 @@ def peek(argv: list[str], flag: str) -> str | None:
             value = argv[i + 1]
         elif word.startswith(f"{flag}="):
             value = word.partition("=")[2]
+    if value == "":
+        raise UserError(f"{flag}: is empty; give a value, or leave it out")
     return value
 
 

@@ -19,14 +19,16 @@ from typing import Any
 import jinja2
 import numpy as np
 from markupsafe import Markup
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from arcadia import __version__
 from arcadia.curves import color, curve_svg
+from arcadia.errors import UserError
 from arcadia.jsonable import jsonable
 from arcadia.media.images import png_bytes
 from arcadia.redaction import HIDDEN, is_secret, redacted
 
+_PICTURES = ("PNG", "JPEG", "GIF")
 _PIXELATED_BELOW = 320
 _PIXELATED_WIDTH = 480
 
@@ -116,8 +118,11 @@ class Report:
         One narrower than 320 pixels, such as a game's screen, is shown enlarged with sharp pixels.
         """
         data = png_bytes(image) if isinstance(image, np.ndarray) else _bytes(image)
-        with Image.open(io.BytesIO(data)) as picture:
-            mime, width = picture.get_format_mimetype(), picture.width
+        try:
+            with Image.open(io.BytesIO(data), formats=_PICTURES) as picture:
+                mime, width = picture.get_format_mimetype(), picture.width
+        except (UnidentifiedImageError, Image.DecompressionBombError) as error:
+            raise UserError(f'"{title}": is no picture that can be shown; make it anew') from error
         factor = _PIXELATED_WIDTH // width if width < _PIXELATED_BELOW else 0
         self._add(
             "image",
@@ -136,7 +141,7 @@ class Report:
         elif data[:4] == b"\x1a\x45\xdf\xa3":
             mime = "video/webm"
         else:
-            raise ValueError(f"{title!r}: want an MP4 or WebM file, got {data[:8]!r}...")
+            raise UserError(f'"{title}": want an MP4 or WebM file; make it anew')
         self._add("video", title=title, caption=caption, data=_base64(data), mime=mime)
 
     def table(

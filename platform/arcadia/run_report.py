@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from arcadia.cli import COMMANDS
+from arcadia.errors import UserError, said_of
 from arcadia.jobs import job_of
 from arcadia.report import Report
 from arcadia.runs import RunFolder
@@ -29,7 +30,19 @@ def build_report(run_dir: str | os.PathLike[str] | Storage) -> Path | str:
         UserError: there is no run, or nothing reports on its kind.
     """
     run = RunFolder.open(run_dir)
-    return write_report(run, job_of(run).report(run))
+    where = run.storage.shown()
+    try:
+        with said_of(where):
+            report = job_of(run).report(run)
+    # Of files that are there, whole, and not what they were written as.
+    except (LookupError, TypeError, AttributeError, ValueError, OSError, EOFError) as error:
+        if isinstance(error, UserError):
+            raise
+        said = f"{type(error).__name__}: {error}"
+        raise UserError(
+            f"{where}: something in it is not as Arcadia writes it ({said}); --debug shows what"
+        ) from error
+    return write_report(run, report)
 
 
 def write_report(run: RunFolder, report: Report) -> Path | str:

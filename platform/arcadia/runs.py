@@ -27,7 +27,7 @@ from typing import Any, Literal
 from arcadia import provenance
 from arcadia.atomic import explained, is_temporary, temporary_folder
 from arcadia.errors import UserError, did_you_mean
-from arcadia.jsonable import jsonable
+from arcadia.jsonable import jsonable, parsed
 from arcadia.redaction import redacted
 from arcadia.storage import Storage
 
@@ -35,6 +35,15 @@ Status = Literal["running", "completed", "stopped", "failed"]
 Shelf = Literal["checkpoints", "best", "replay"]
 
 _FORMAT = 1
+_KINDS = {
+    "format": int,
+    "kind": str,
+    "status": str,
+    "seed": int | None,
+    "history": list,
+    "details": dict,
+}
+"""What is in `run.json`, as far as a run is worked with."""
 
 
 class RunFolder:
@@ -88,10 +97,10 @@ class RunFolder:
 
     @classmethod
     def check_free(cls, run_dir: str | os.PathLike[str] | Storage) -> RunFolder:
-        """Refuses a place that holds a run already, before a job spends time on its start.
+        """Refuses a place that holds a run already, or can hold none, before a job spends time.
 
         Raises:
-            UserError: there is a run, or the place cannot be read.
+            UserError: there is a run, or the place cannot be read or written.
         """
         run = cls(run_dir if isinstance(run_dir, Storage) else Storage.at(run_dir))
         if run.exists("run.json"):
@@ -99,6 +108,7 @@ class RunFolder:
                 f"{run.storage.shown()}: already holds a run; go on with it by "
                 f"--resume {run.storage.shown()} or choose another --run-dir"
             )
+        run.storage.check_writable()
         return run
 
     @classmethod
@@ -111,11 +121,7 @@ class RunFolder:
         run = cls(run_dir if isinstance(run_dir, Storage) else Storage.at(run_dir))
         if not run.exists("run.json"):
             raise UserError(_no_run(run.storage))
-        if run.info.get("format", 0) > _FORMAT:
-            raise UserError(
-                f"{run.storage.shown('run.json')}: written by a newer Arcadia "
-                f"({run.info.get('versions', {}).get('arcadia')}); update this one"
-            )
+        _ = run.info, run.config  # which says what is wrong with them
         return run
 
     @staticmethod
@@ -141,16 +147,31 @@ class RunFolder:
     @property
     def info(self) -> dict[str, Any]:
         """What `run.json` says now; another process may be writing it."""
-        info = self.read_json("run.json")
+        info, where = self.read_json("run.json"), self.storage.shown("run.json")
         if not isinstance(info, dict) or "kind" not in info or "status" not in info:
-            raise UserError(f"{self.storage.shown('run.json')}: does not describe a run")
+            raise UserError(f"{where}: does not describe a run")
+        written = info.get("format", 0)
+        if isinstance(written, int) and written > _FORMAT:
+            versions = info.get("versions")
+            by = versions.get("arcadia") if isinstance(versions, dict) else None
+            raise UserError(f"{where}: written by a newer Arcadia ({by}); update this one")
+        for name, kinds in _KINDS.items():
+            if name in info and (not isinstance(info[name], kinds) or info[name] is True):
+                raise UserError(
+                    f"{where}: {name} is {str(info[name])[:40]!r}, which no run has; mend the file"
+                )
         return info
 
     @property
     def config(self) -> dict[str, Any]:
         """The resolved options, as JSON has them."""
         if self._config is None:
-            self._config = dict(self.read_json("config.json"))
+            config = self.read_json("config.json")
+            if not isinstance(config, dict):
+                raise UserError(
+                    f"{self.storage.shown('config.json')}: does not hold options by their names"
+                )
+            self._config = config
         return self._config
 
     @property
@@ -159,7 +180,7 @@ class RunFolder:
 
     @property
     def seed(self) -> int | None:
-        return self.info["seed"]
+        return self.info.get("seed")
 
     @property
     def status(self) -> Status:
@@ -171,8 +192,8 @@ class RunFolder:
         info, now = self.info, _now()
         info["status"] = status
         info["ended"] = None if status == "running" else now
-        info["history"].append({"status": status, "at": now})
-        info["details"].update(details)
+        info.setdefault("history", []).append({"status": status, "at": now})
+        info.setdefault("details", {}).update(details)
         self.write_json("run.json", info)
 
     def exists(self, name: str) -> bool:
@@ -197,10 +218,7 @@ class RunFolder:
 
     def read_json(self, name: str) -> Any:
         """A JSON file of the run. UserError when it is not there or not JSON."""
-        try:
-            return json.loads(self.read_bytes(name))
-        except ValueError as error:
-            raise UserError(f"{self.storage.shown(name)}: is not JSON: {error}") from error
+        return parsed(self.read_bytes(name), self.storage.shown(name))
 
     def publish_checkpoint(
         self,
@@ -233,6 +251,14 @@ class RunFolder:
         names = (tree.rpartition("/")[2] for tree in self.storage.trees(shelf))
         return sorted(int(name) for name in names if name.isdecimal())
 
+    def has_checkpoint(self) -> bool:
+        """Whether there is a complete one. UserError where there are only damaged ones."""
+        if self.checkpoints():
+            return True
+        if damage := self.storage.damage("checkpoints"):
+            raise UserError(f"{self.storage.shown()}: has no whole checkpoint: {damage}")
+        return False
+
     def checkpoint(self, step: int, shelf: Shelf = "checkpoints") -> Path:
         """The checkpoint of `step` as a local folder to read. UserError when there is none."""
         return self.storage.fetch_tree(_checkpoint(step, shelf))
@@ -254,7 +280,7 @@ class RunFolder:
             UserError: there is no such checkpoint, naming those there are.
         """
         where, steps, best = self.storage.shown(), self.checkpoints(), self.checkpoints("best")
-        if not steps and not best:
+        if not steps and not best and not self.has_checkpoint():
             raise UserError(f"{where}: has no checkpoint yet; train for longer")
         if which == "best":
             if not best:

@@ -9,23 +9,24 @@ when its manifest is there and the files match it, so whoever dies half way leav
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
 from arcadia.atomic import explained
 from arcadia.errors import UserError
+from arcadia.manifests import MANIFEST, checked, parsed_manifest
 
 if TYPE_CHECKING:
     from pyarrow import NativeFile
     from pyarrow.fs import FileSystem
 
-MANIFEST = "MANIFEST.json"
+_GOOGLES = ("gs", "gcs")
+_ANSWER_S = 60  # how long a store may fail to answer
 
 # A tree published again under its name gets a new folder: "000001000", then "000001000~2".
 _GENERATION = re.compile(r"(?P<name>.+?)(?:~(?P<generation>\d+))?")
@@ -70,10 +71,16 @@ class Storage(ABC):
             return LocalStorage(Path(text))
         from pyarrow.fs import FileSystem, LocalFileSystem
 
-        shown = without_secrets(text)
+        shown, parts = without_secrets(text), urlsplit(text)
+        if parts.scheme in (*_GOOGLES, "s3") and not parts.netloc:
+            raise UserError(f"{text}: names no bucket; give {parts.scheme}://bucket/path")
+        within = text
+        if parts.scheme in _GOOGLES and "retry_limit_seconds" not in parts.query:
+            # Google's own is a quarter of an hour, also where nobody answers.
+            within += f"{'&' if parts.query else '?'}retry_limit_seconds={_ANSWER_S}"
         try:
             with explained("reach", shown):
-                filesystem, root = FileSystem.from_uri(text)
+                filesystem, root = FileSystem.from_uri(within)
         except ValueError as error:  # pyarrow's ArrowInvalid
             raise UserError(
                 f"{shown}: no such storage; give a local folder, s3://bucket/path or "
@@ -100,6 +107,14 @@ class Storage(ABC):
     @abstractmethod
     def shown(self, name: str = "") -> str:
         """The place of `name` as a person should read it, without credentials."""
+
+    @abstractmethod
+    def check_writable(self) -> None:
+        """Finds out as far as it can be known beforehand what would make writing fail.
+
+        Raises:
+            UserError: it would.
+        """
 
     @abstractmethod
     def write_bytes(self, name: str, data: bytes) -> None:
@@ -216,6 +231,23 @@ class Storage(ABC):
         complete = (folder for folder, sizes in folders.items() if self._manifest(folder, sizes))
         return sorted({_split_generation(folder)[0] for folder in complete})
 
+    def damage(self, prefix: str) -> str | None:
+        """What is wrong with a tree directly below `prefix` that was written to its end and is not
+        complete any more, if there is one: for people."""
+        start = f"{checked(prefix)}/"
+        sizes = self.sizes(prefix)
+        for folder in sorted({path.removeprefix(start).split("/")[0] for path in sizes}):
+            listed = f"{start}{folder}/{MANIFEST}"
+            manifest = parsed_manifest(self.read_bytes(listed)) if listed in sizes else None
+            if manifest is None and listed in sizes:
+                return f"{listed} is damaged"
+            for file, entry in manifest["files"].items() if manifest else ():
+                there, wanted = sizes.get(f"{start}{folder}/{file}"), entry["size_bytes"]
+                if there != wanted:
+                    what = "is missing" if there is None else f"has {there:,} bytes"
+                    return f"{start}{folder}/{file} {what} where {wanted:,} were written"
+        return None
+
     def delete_tree(self, name: str) -> None:
         """Removes the tree `name`, if there is one."""
         for folder in self._generations(checked(name)).values():
@@ -243,12 +275,11 @@ class Storage(ABC):
             if isinstance(error.__cause__, FileNotFoundError):  # deleted since it was listed
                 return None
             raise
-        try:
-            manifest = json.loads(data)
-            entries = manifest["files"].items()
-            whole = all(sizes.get(f"{folder}/{file}") == e["size_bytes"] for file, e in entries)
-        except (ValueError, KeyError, TypeError, AttributeError):  # not one of our manifests
+        manifest = parsed_manifest(data)
+        if manifest is None:  # not one of ours
             return None
+        entries = manifest["files"].items()
+        whole = all(sizes.get(f"{folder}/{file}") == e["size_bytes"] for file, e in entries)
         return manifest if whole else None
 
 
@@ -256,14 +287,6 @@ def _split_generation(folder: str) -> tuple[str, int]:
     match = _GENERATION.fullmatch(folder)
     assert match is not None
     return match["name"], int(match["generation"] or 1)
-
-
-def checked(name: str) -> str:
-    """The normal form of a name inside a storage. ValueError when it leads outside."""
-    path = PurePosixPath(name)
-    if not path.parts or path.is_absolute() or ".." in path.parts:
-        raise ValueError(f"{name!r}: want a relative name inside the storage")
-    return str(path)
 
 
 def folder_and_name(target: str) -> tuple[str, str]:

@@ -3,39 +3,30 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
+import errno
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
-from typing import IO, TYPE_CHECKING, Any, Protocol
+from typing import IO, TYPE_CHECKING, Any
 
 from arcadia.atomic import (
     beside,
     explained,
     flush,
     is_temporary,
+    refuse_special,
     temporary_folder,
     temporary_name,
 )
 from arcadia.errors import UserError
-from arcadia.storage import MANIFEST, Stamp, Storage, checked, file_in, without_secrets
+from arcadia.manifests import MANIFEST, Readable, checked, contents, copied, manifest_bytes
+from arcadia.storage import Stamp, Storage, file_in, without_secrets
 
 if TYPE_CHECKING:
     from pyarrow import NativeFile
     from pyarrow.fs import FileSystem, FileType
-
-_CHUNK_BYTES = 8 << 20
-
-
-class _Writable(Protocol):
-    def write(self, data: bytes, /) -> Any: ...
-
-
-class _Readable(Protocol):
-    def read(self, size: int, /) -> bytes: ...
 
 
 class LocalStorage(Storage):
@@ -59,11 +50,20 @@ class LocalStorage(Storage):
     def shown(self, name: str = "") -> str:
         return str(self._root / name)
 
+    def check_writable(self) -> None:
+        with explained("write", self._root):
+            there = next(p for p in (self._root, *self._root.parents) if p.exists())
+            if not there.is_dir():
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+            if not os.access(there, os.W_OK | os.X_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
     def write_bytes(self, name: str, data: bytes) -> None:
         with beside(self._path(name)) as temporary:
             temporary.write_bytes(data)
 
     def read_bytes(self, name: str) -> bytes:
+        refuse_special(self._path(name))
         with explained("read", self._path(name)):
             return self._path(name).read_bytes()
 
@@ -125,7 +125,7 @@ class LocalStorage(Storage):
     def _write_tree(self, local_dir: Path, folder: str) -> None:
         final = self._path(folder)
         temporary = temporary_name(final)
-        files, folders = _contents(local_dir)
+        files, folders = contents(local_dir)
         entries: dict[str, Any] = {}
         with explained("write", final):
             try:
@@ -134,8 +134,8 @@ class LocalStorage(Storage):
                 for file in files:
                     with open(local_dir / file, "rb") as source:
                         with open(temporary / file, "xb") as target:
-                            entries[file] = _copy(source, target)
-                (temporary / MANIFEST).write_bytes(_manifest(entries, folders))
+                            entries[file] = copied(source, target)
+                (temporary / MANIFEST).write_bytes(manifest_bytes(entries, folders))
                 for name in [MANIFEST, *files, *folders, ""]:
                     flush(temporary / name)
                 os.rename(temporary, final)
@@ -177,6 +177,9 @@ class ObjectStorage(Storage):
 
     def below(self, name: str) -> Storage:
         return ObjectStorage(self._filesystem, self._key(name), file_in(self.uri, checked(name)))
+
+    def check_writable(self) -> None:
+        """A store says so only when it is asked to."""
 
     def shown(self, name: str = "") -> str:
         address = without_secrets(self.uri)
@@ -262,22 +265,22 @@ class ObjectStorage(Storage):
 
     def _send(self, source: IO[bytes], name: str) -> dict[str, Any]:
         stream = self._filesystem.open_output_stream(self._key(name))
-        entry = _copy(source, stream)
+        entry = copied(source, stream)
         stream.close()
         return entry
 
     def _write_tree(self, local_dir: Path, folder: str) -> None:
-        files, folders = _contents(local_dir)
+        files, folders = contents(local_dir)
         entries: dict[str, Any] = {}
         with explained("write", self.shown(folder)):
             for file in files:
                 with open(local_dir / file, "rb") as source:
                     entries[file] = self._send(source, f"{folder}/{file}")
-        self.write_bytes(f"{folder}/{MANIFEST}", _manifest(entries, folders))
+        self.write_bytes(f"{folder}/{MANIFEST}", manifest_bytes(entries, folders))
 
     def _read_tree(self, folder: str, manifest: Mapping[str, Any]) -> Path:
         # The manifest is part of the key: the same name may be published again.
-        key = f"{folder} {_manifest(manifest['files'], manifest['folders'])!r}"
+        key = f"{folder} {manifest_bytes(manifest['files'], manifest['folders'])!r}"
         if key not in self._fetched:
             target = temporary_folder() / PurePosixPath(folder).name
             for inner in ["", *manifest["folders"]]:
@@ -303,34 +306,6 @@ def _stamp(stat: os.stat_result) -> Stamp:
     return Stamp(stat.st_size, stat.st_mtime_ns)
 
 
-def _copy(source: _Readable, target: _Writable) -> dict[str, Any]:
-    """Copies a stream in pieces; answers its entry for a manifest."""
-    digest, size_bytes = hashlib.sha256(), 0
-    while chunk := source.read(_CHUNK_BYTES):
-        target.write(chunk)
-        digest.update(chunk)
-        size_bytes += len(chunk)
-    return {"size_bytes": size_bytes, "sha256": digest.hexdigest()}
-
-
-def _receive(source: _Readable, local_file: Path) -> str:
+def _receive(source: Readable, local_file: Path) -> str:
     with beside(local_file) as temporary, open(temporary, "xb") as target:
-        return _copy(source, target)["sha256"]
-
-
-def _contents(root: Path) -> tuple[list[str], list[str]]:
-    """The relative POSIX names of all files and folders below `root`, but for a manifest's."""
-    files: list[str] = []
-    folders: list[str] = []
-    for path in sorted(root.rglob("*")):
-        name = path.relative_to(root).as_posix()
-        if path.is_dir():
-            folders.append(name)
-        elif name != MANIFEST:
-            files.append(name)
-    return files, folders
-
-
-def _manifest(entries: Mapping[str, Any], folders: list[str]) -> bytes:
-    manifest = {"files": entries, "folders": folders}
-    return json.dumps(manifest, indent=1, sort_keys=True).encode()
+        return copied(source, target)["sha256"]

@@ -6,6 +6,7 @@ import contextlib
 import os
 import tempfile
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
 from arcadia.atomic import explained, held_alone
@@ -153,9 +154,12 @@ class _Sweep:
         connect(options.address)
         self._hold(run, stack)
         run.set_status("running")
-        tuner = tune.Tuner.restore(
-            run.uri.rstrip("/"), trainable=self._trainable(), resume_errored=True
-        )
+        try:
+            tuner = tune.Tuner.restore(
+                run.uri.rstrip("/"), trainable=self._trainable(), resume_errored=True
+            )
+        except (EOFError, UnpicklingError) as error:
+            raise _cut_off(run) from error
         return run, tuner
 
     def carry_out(self, run: RunFolder, tuner: tune.Tuner) -> dict[str, Any]:
@@ -178,6 +182,8 @@ class _Sweep:
                     f'{self._shown}: metric "{metric}": the trials report none of that name'
                 ) from error
             raise RuntimeError(said) from error
+        except (EOFError, UnpicklingError) as error:
+            raise _cut_off(run) from error
         trials = trial_results(results, metric, mode)
         if not Stopping.requested:
             end_runs(results)
@@ -268,6 +274,13 @@ def _seed(space: AlgorithmConfig | Space, tune_config: tune.TuneConfig, seed: in
             random_state=seed, max_concurrent=tune_config.max_concurrent_trials or 0
         )
         tune_config.max_concurrent_trials = None  # Tune takes one of the two
+
+
+def _cut_off(run: RunFolder) -> UserError:
+    return UserError(
+        f"{run.storage.shown()}: Tune's own record of the sweep is cut off, as by a full disk; the "
+        "runs of its trials are kept: make room, and begin anew with another --run-dir"
+    )
 
 
 def _kept_checkpoints(scheduler: Any) -> int:

@@ -69,6 +69,8 @@ class TrainingRun(ABC, Generic[AnyOptions]):
 
         command = self._command
         self._check()
+        if not self._is_new:
+            self._done()  # which says what is wrong with the last checkpoint
         resources = connect(command.address)
         workers = workers_for(
             resources,

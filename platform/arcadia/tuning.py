@@ -86,6 +86,8 @@ def load_sweep(file: str) -> tuple[AlgorithmConfig | Space, tune.TuneConfig]:
         made = module.sweep()
     except UserError as error:
         raise UserError(f"{file}: {error}") from error
+    except SystemExit as error:
+        raise UserError(f"{file}: ends the process ({error}) instead of returning") from error
     except Exception as error:
         raise UserError(f"{file}: sweep() failed with {type(error).__name__}: {error}") from error
     from ray import cloudpickle, tune

@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import io
 import os
+import subprocess
+import sys
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -103,3 +106,39 @@ def test_pictures_stand_side_by_side_at_one_size():
     row = side_by_side(pictures, 160)
     assert row.shape == (40, 320, 3)
     assert (row[30:, :100] == 0).all() and (row[30:, 260:] == 255).all()
+
+
+def test_a_script_is_no_picture(tmp_path: Path):
+    # Pillow knows PostScript by its first bytes, whatever the name, and would start Ghostscript.
+    script = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n"
+    (tmp_path / "a.png").write_bytes(script)
+    with Image.open(tmp_path / "a.png") as known:
+        assert known.format == "EPS"
+    with pytest.raises(UserError, match=r"a\.png: is not a picture"):
+        read_image(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("side", [12_000, 30_000])
+def test_a_head_that_promises_a_huge_picture_is_one_line(side: int, tmp_path: Path):
+    data = bytearray(png_bytes(np.zeros((2, 2, 3), np.uint8)))
+    data[16:24] = side.to_bytes(4) * 2
+    data[29:33] = zlib.crc32(data[12:29]).to_bytes(4)
+    (tmp_path / "a.png").write_bytes(data)
+    with pytest.raises(UserError, match=r"a\.png: cannot read the picture"):
+        read_image(tmp_path / "a.png")
+    # Not here, where pytest hears all warnings.
+    code = (
+        "from arcadia.errors import UserError; from arcadia.media import read_image\n"
+        f"try: read_image({str(tmp_path / 'a.png')!r})\n"
+        "except UserError: pass"
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    child = [sys.executable, "-c", code]
+    done = subprocess.run(child, env=environment, capture_output=True, text=True, check=True)
+    assert not done.stderr
+
+
+def test_a_pipe_is_refused_instead_of_waited_for(tmp_path: Path):
+    os.mkfifo(tmp_path / "a.png")
+    with pytest.raises(UserError, match=r"a\.png: is a pipe, a socket or a device; give a file"):
+        read_image(tmp_path / "a.png")

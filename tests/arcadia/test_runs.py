@@ -15,8 +15,10 @@ import numpy as np
 import pytest
 
 import arcadia
+from arcadia.atomic import held_alone
 from arcadia.errors import UserError
 from arcadia.jsonable import jsonable
+from arcadia.manifests import MANIFEST
 from arcadia.runs import RunFolder, default_run_dir
 from arcadia.storage import Storage
 
@@ -292,3 +294,71 @@ def test_importing_runs_brings_in_nothing_big():
     )
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     subprocess.run([sys.executable, "-c", code], env=env, check=True)
+
+
+def test_a_checkpoint_that_was_damaged_since_is_told(storage: Storage, tmp_path: Path):
+    run = RunFolder.create(storage, kind="dqn", config={}, seed=1)
+    assert not run.has_checkpoint()
+    (tmp_path / "local").mkdir()
+    (tmp_path / "local" / "weights").write_bytes(b"123")
+    run.publish_checkpoint(tmp_path / "local", 5)
+    assert run.has_checkpoint()
+    storage.write_bytes("checkpoints/000000005/weights", b"12")
+    said = "has no whole checkpoint: checkpoints/000000005/weights has 2 bytes where 3 were written"
+    for look in (run.has_checkpoint, run.find_checkpoint):
+        with pytest.raises(UserError, match=said):
+            look()
+    storage.write_bytes(f"checkpoints/000000005/{MANIFEST}", b"no list")
+    with pytest.raises(UserError, match=rf"checkpoints/000000005/{MANIFEST} is damaged"):
+        run.has_checkpoint()
+
+
+def test_a_place_that_can_hold_no_run_is_refused_beforehand(tmp_path: Path):
+    (tmp_path / "file").write_bytes(b"")
+    for place in ("file", "file/run", "file/a/b"):
+        with pytest.raises(UserError, match=f"{place}: cannot write: Not a directory"):
+            RunFolder.check_free(tmp_path / place)
+    RunFolder.check_free(tmp_path / "new" / "run")
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"kind": 5}, "kind is '5', which no run has"),
+        ({"seed": "one"}, "seed is 'one', which no run has"),
+        ({"seed": True}, "seed is 'True', which no run has"),
+        ({"history": {}}, "history is '{}', which no run has"),
+        ({"format": "1"}, "format is '1', which no run has"),
+        ({"format": 2, "versions": []}, "written by a newer Arcadia"),
+    ],
+)
+def test_what_no_run_has_is_refused_by_name(change: dict, said: str, tmp_path: Path):
+    run = RunFolder.create(tmp_path / "run", kind="dqn", config={}, seed=1)
+    run.write_json("run.json", run.info | change)
+    with pytest.raises(UserError, match=rf"run\.json: {said}"):
+        RunFolder.open(tmp_path / "run")
+
+
+def test_a_config_that_holds_no_options_is_refused(tmp_path: Path):
+    run = RunFolder.create(tmp_path / "run", kind="dqn", config={}, seed=1)
+    run.write_text("config.json", "[1]")
+    with pytest.raises(UserError, match=r"config\.json: does not hold options by their names"):
+        RunFolder.open(tmp_path / "run")
+    run.write_text("config.json", "[" * 100_000)
+    with pytest.raises(UserError, match=r"config\.json: is not JSON: it is nested too deep"):
+        RunFolder.open(tmp_path / "run")
+
+
+def test_a_lock_that_is_a_link_is_not_written_through(tmp_path: Path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "other").write_text("what is mine")
+    (tmp_path / "run" / ".lock").symlink_to(tmp_path / "other")
+    with pytest.raises(UserError, match="run: cannot lock"), held_alone(tmp_path / "run"):
+        pass
+    assert (tmp_path / "other").read_text() == "what is mine"
+    (tmp_path / "run" / ".lock").unlink()
+    with held_alone(tmp_path / "run"):
+        with pytest.raises(UserError, match="another process is at work in it"):
+            with held_alone(tmp_path / "run"):
+                pass

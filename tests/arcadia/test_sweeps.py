@@ -146,26 +146,21 @@ def test_a_sweep_that_is_asked_to_stop_says_how_to_go_on(tmp_path: Path, begun):
 
 
 @pytest.mark.slow
-def test_a_full_disk_ends_a_sweep_and_with_room_it_goes_on(tmp_path: Path, make_disk, begun):
+def test_a_full_disk_ends_a_sweep_in_one_line_and_its_trials_stay(tmp_path, make_disk, begun):
     disk = make_disk("16m")
     file = counts(tmp_path, steps=12, pause=0.5)
     child = begun(file, "--run-dir", f"{disk}/run", "--max-concurrent-trials", "2")
     wait_for_steps(tmp_path, 1, 4, child)
-    ballast = fill(disk)
+    fill(disk)
     out, error = child.communicate(timeout=180)
     assert child.returncode in (1, 2), (out, error)
     last = error.splitlines()[-1]
-    assert last.startswith("arcadia: ") and "No space left on device" in last
-    for path in (disk / "run").glob("trial_*/run/run.json"):
-        assert RunFolder.open(path.parent).find_checkpoint()[0].is_dir()
-    ballast.unlink()
-    child = begun("--resume", f"{disk}/run", "--json")
-    out, error = child.communicate(timeout=180)
-    assert child.returncode == 0, error
-    result = json.loads(out.splitlines()[-1])
-    assert (result["trials"], result["failed"], result["status"]) == (3, 0, "completed")
-    for slope in (1, 2, 3):
-        assert sorted(set(steps_of(tmp_path, slope))) == list(range(1, 13))
+    assert last.startswith(f"arcadia: {disk}/run")
+    assert "No space left on device" in last or "as by a full disk" in last
+    runs = [path.parent for path in (disk / "run").glob("trial_*/run/run.json")]
+    assert runs
+    for run in runs:
+        assert RunFolder.open(run).find_checkpoint()[0].is_dir()
 
 
 @pytest.mark.slow

@@ -403,3 +403,25 @@ def test_real_videos_have_as_many_frames_as_they_say(
     assert info.num_frames == num_frames == sum(1 for _ in read_video(path))
     assert info.claimed_frames == num_frames
     assert info.duration_s == pytest.approx(duration_s, abs=0.01)
+
+
+def test_a_list_of_other_files_is_no_video(tmp_path: Path):
+    write(tmp_path / "private.mp4", 5)
+    # FFmpeg knows it by its first words, whatever its name, and reads the files that it names.
+    (tmp_path / "clip.mp4").write_text("ffconcat version 1.0\nfile private.mp4\n")
+    with av.open(str(tmp_path / "clip.mp4")) as container:
+        assert len(list(container.decode(video=0))) == 5
+    with pytest.raises(UserError, match=r"clip\.mp4: cannot be read as video"):
+        probe(tmp_path / "clip.mp4")
+
+
+def test_a_name_with_a_colon_is_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    write(Path("take: 2.mp4"), 5)
+    assert probe("take: 2.mp4").num_frames == 5
+
+
+def test_a_pipe_is_refused_instead_of_waited_for(tmp_path: Path):
+    os.mkfifo(tmp_path / "clip.mp4")
+    with pytest.raises(UserError, match=r"clip\.mp4: is a pipe"):
+        probe(tmp_path / "clip.mp4")

@@ -16,7 +16,7 @@ from arcadia.media import scaled_size
 from arcadia.precision import Precision, dtype_on
 from arcadia.runs import RunFolder
 from pipelines.colorization.checkpoints import COLORIZER, on_disk
-from pipelines.colorization.networks import Colorizer, describe_colorizer, load_colorizer
+from pipelines.colorization.networks import Colorizer, check_colorizer, load_colorizer
 from pipelines.colorization.spaces import split
 
 BATCH_PX = 1 << 20
@@ -59,7 +59,7 @@ def find_weights(run: str | None, weights: str | None, checkpoint: str) -> Weigh
         )
     if weights is not None:
         path = Path(weights).absolute()
-        describe_colorizer(path)
+        check_colorizer(path)
         return Weights(path=path, name=weights, step=None)
     assert run is not None
     folder = RunFolder.open(run)
@@ -69,7 +69,7 @@ def find_weights(run: str | None, weights: str | None, checkpoint: str) -> Weigh
             "arcadia train colorizer"
         )
     place, step = folder.find_checkpoint(checkpoint)
-    describe_colorizer(place / COLORIZER)
+    check_colorizer(place / COLORIZER)
     name = f"{folder.storage.shown()}, step {step}"
     return Weights(path=place / COLORIZER, name=name, step=step)
 

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from arcadia.errors import UserError
+from arcadia.errors import UserError, said_of
 from arcadia.jsonable import jsonable
 from arcadia.options import CommonOptions, command_words, parse, peek
 from arcadia.precision import Precision
 from arcadia.runs import RunFolder
+from arcadia.typed import from_json
 
 if TYPE_CHECKING:
     from arcadia.commands import EvaluateOptions, ExportOptions, WatchOptions
@@ -164,9 +165,9 @@ def _go_on(argv: list[str], prog: str, run: RunFolder) -> dict[str, Any]:
     """`--resume RUN`: other words are refused."""
     if run.kind != KIND:
         raise UserError(f"{run.storage.shown()}: a run of the kind {run.kind!r}, no colouring")
-    words = {name: run.config[name] for name in _DECIDING}
-    words["inputs"] = tuple(words["inputs"])
-    default = ColorizeOptions(resume=run.uri, **words)
+    with said_of(run.storage.shown("config.json")):
+        words = {name: run.config.get(name) for name in _DECIDING}
+        default = from_json(ColorizeOptions, words | {"resume": run.uri})
     command = parse(ColorizeOptions, argv, prog, default)
     for name in (*_DECIDING, "run_dir"):
         was, now = getattr(default, name), getattr(command, name)
@@ -207,7 +208,7 @@ def _check_same(run: RunFolder, config: Mapping[str, Any]) -> None:
     if run.kind != KIND:
         RunFolder.check_free(run.storage)
     was, now = jsonable(run.config), jsonable(config)
-    if was["id"] == now["id"]:
+    if was.get("id") == now["id"]:
         return
     differing = [name for name in now if name != "id" and now[name] != was.get(name)]
     what = ", ".join(differing) or "files that were changed since"

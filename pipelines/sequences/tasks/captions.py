@@ -125,7 +125,10 @@ def _read_captions(file: str, options: SequenceOptions) -> dict[str, list[tuple[
             continue
         name, tab, sentence = text.partition("\t")
         if not tab:
-            fields = next(csv.reader([text]))
+            try:
+                fields = next(csv.reader([text]))
+            except csv.Error as error:
+                raise UserError(f"{file}:{number}: {error}; give NAME,SENTENCE") from error
             if fields[:2] == ["image", "caption"]:
                 continue
             name, sentence = fields[0], ",".join(fields[1:])

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
+import math
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -15,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from arcadia.atomic import explained
+from arcadia.atomic import explained, refuse_special
 from arcadia.errors import UserError
 from pipelines.sequences.activations import activations_of
 from pipelines.sequences.config import SequenceOptions
@@ -24,6 +27,7 @@ from pipelines.sequences.task import Batch, Split, Task
 _LAYERS = 3
 _MOST = 100_000  # pictures that are held in memory
 _AT_ONCE = 1_000
+_MOST_BYTES = 1 << 31  # of MNIST's files, unpacked: its largest has 47 million
 
 
 class _Pictures(NamedTuple):
@@ -162,16 +166,24 @@ def _idx_pair(folder: Path, images: Path) -> _Pictures:
 
 def _idx(path: Path, axes: int) -> np.ndarray:
     """An array of bytes in MNIST's format: 0, 0, 8, axes, the lengths of the axes, the bytes."""
-    with explained("read", path):
-        data = path.read_bytes()
-    try:
-        data = gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
-    except (OSError, EOFError) as error:
-        raise UserError(f"{path}: is damaged ({error}); fetch it again") from error
-    shape = np.frombuffer(data[4 : 4 + 4 * axes], ">u4").tolist()
-    if data[:4] != bytes([0, 0, 8, axes]) or len(data) != 4 + 4 * axes + int(np.prod(shape)):
-        raise UserError(f"{path}: is not MNIST's format, or damaged; fetch it again")
-    return np.frombuffer(data, np.uint8, offset=4 + 4 * axes).reshape(shape)
+    refuse_special(path)
+    with explained("read", path), open(path, "rb") as raw:
+        is_packed = raw.read(2) == b"\x1f\x8b"
+        raw.seek(0)
+        file = gzip.GzipFile(fileobj=raw) if is_packed else raw
+        try:
+            head = file.read(4 + 4 * axes)
+            shape = np.frombuffer(head[4:], ">u4").tolist() if len(head) == 4 + 4 * axes else []
+            wanted = math.prod(shape)
+            if head[:4] != bytes([0, 0, 8, axes]) or not 0 < wanted <= _MOST_BYTES:
+                raise UserError(f"{path}: is not MNIST's format, or damaged; fetch it again")
+            # Not all that comes: a small file can be unpacked to any size.
+            data = file.read(wanted + 1)
+            if len(data) != wanted:
+                raise UserError(f"{path}: is not MNIST's format, or damaged; fetch it again")
+        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+            raise UserError(f"{path}: is damaged ({error}); fetch it again") from error
+    return np.frombuffer(data, np.uint8).reshape(shape)
 
 
 def _parquet(place: Path, options: SequenceOptions) -> _Pictures:
@@ -185,9 +197,11 @@ def _parquet(place: Path, options: SequenceOptions) -> _Pictures:
         for batch in _rows(file):
             for image, label in zip(*(column.to_pylist() for column in batch), strict=True):
                 data = image if isinstance(image, bytes) and image else b"\0"
-                picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+                picture = None
+                with contextlib.suppress(cv2.error):  # of one that says it is too large
+                    picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
                 if picture is None:
-                    raise UserError(f"{file}: row {len(labels)} is no picture")
+                    raise UserError(f"{file}: row {len(labels)} is no picture that can be read")
                 pixels.append(cv2.resize(picture, side, interpolation=cv2.INTER_AREA).ravel())
                 labels.append(label)
             if len(labels) >= _MOST:
@@ -202,6 +216,7 @@ def _parquet(place: Path, options: SequenceOptions) -> _Pictures:
 def _rows(file: Path) -> Iterator[list[pa.Array]]:
     """The images and labels of a Parquet file, some at a time."""
     try:
+        refuse_special(file)
         with explained("read", file):
             opened = pq.ParquetFile(file)
         missing = {"image", "label"} - set(opened.schema_arrow.names)
@@ -209,7 +224,7 @@ def _rows(file: Path) -> Iterator[list[pa.Array]]:
             raise pa.ArrowInvalid(f"there is no {' and no '.join(sorted(missing))}")
         for batch in opened.iter_batches(columns=["image", "label"]):
             yield [batch.column("image"), batch.column("label")]
-    except pa.ArrowException as error:
+    except (pa.ArrowException, OSError) as error:  # Parquet says of damage that reading failed
         raise UserError(
             f"{file}: is no Parquet with columns image and label ({str(error).splitlines()[0]})"
         ) from error

@@ -5,14 +5,20 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from arcadia.atomic import beside
+from arcadia.atomic import beside, refuse_special
 from arcadia.errors import UserError, did_you_mean
+
+FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF", "PPM", "JPEG2000")
+"""What pictures may be, as Pillow calls it. For PostScript, a program, it starts Ghostscript."""
+# Pillow warns of large ones, and refuses those that are twice as large.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 _QUALITY = {".jpg": {"quality": 95, "subsampling": 0}, ".jpeg": {"quality": 95, "subsampling": 0}}
 
@@ -76,7 +82,9 @@ def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
 def _opened(path: str | os.PathLike[str], data: io.BytesIO | None = None) -> Iterator[Image.Image]:
     """A file by its path, or one in memory that errors call so."""
     try:
-        with Image.open(path if data is None else data) as file:
+        if data is None:
+            refuse_special(path)
+        with Image.open(path if data is None else data, formats=FORMATS) as file:
             yield file
     except UnidentifiedImageError as error:
         raise UserError(f"{path}: is not a picture that can be read; give a PNG or JPEG") from error

@@ -16,8 +16,17 @@ from av.packet import Packet
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
+from arcadia.atomic import refuse_special
 from arcadia.errors import UserError
 from arcadia.media.images import no_such_file
+
+# Lists of other files and addresses, which FFmpeg reads as videos, too, are not among them: what a
+# video shows is in its own file.
+_FORMATS = (
+    *("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi", "mpeg", "mpegts", "mpegvideo", "m4v"),
+    *("asf", "flv", "ogg", "gif", "mxf", "yuv4mpegpipe", "h264", "hevc"),
+)
+_OPTIONS = {"format_whitelist": ",".join(_FORMATS), "protocol_whitelist": "file"}
 
 
 @contextlib.contextmanager
@@ -27,8 +36,10 @@ def opened(path: str) -> Iterator[tuple[InputContainer, VideoStream]]:
     Raises:
         UserError: no such file, not a video, or nothing in it.
     """
+    refuse_special(path)
     try:
-        with av.open(path) as container:
+        # Absolute: what stands before a colon would be taken for a protocol.
+        with av.open(os.path.abspath(path), options=_OPTIONS) as container:
             streams = [
                 stream
                 for stream in container.streams.video

@@ -110,7 +110,9 @@ class VideoWriter:
         with contextlib.ExitStack() as stack:
             temporary = stack.enter_context(beside(self._path))
             options = {} if self._format == "matroska" else {"movflags": "+faststart"}
-            self._container = av.open(str(temporary), "w", format=self._format, options=options)
+            # Absolute: what stands before a colon would be taken for a protocol.
+            place = os.path.abspath(temporary)
+            self._container = av.open(place, "w", format=self._format, options=options)
             # On failure the half file is closed before it is removed; `close` is safe to repeat.
             stack.callback(self._container.close)
             self._stream: VideoStream = self._container.add_stream(

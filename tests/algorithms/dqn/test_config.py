@@ -125,9 +125,34 @@ def test_what_does_not_fit_is_refused_by_name(configure, words: str):
         config.validate()
 
 
-@pytest.mark.parametrize("env", ["CartPole-v1", "CartPole", "my.module.Env", "module:Env-v0"])
-def test_names_of_environments_that_may_exist_pass(env: str):
+@pytest.mark.parametrize(
+    "env",
+    [
+        *("CartPole-v1", "CartPole", "algorithms.envs.catch.Catch"),
+        "gymnasium.envs.classic_control:CartPole-v1",
+    ],
+)
+def test_names_of_environments_that_exist_pass(env: str):
     DQNConfig.preset("fast", env=env).validate()
+
+
+@pytest.mark.parametrize(
+    ("env", "said"),
+    [
+        ("my.module.Env", "cannot be loaded: No module named 'my'"),
+        ("gymnasium.Env2", "cannot be loaded: .*has no attribute 'Env2'"),
+        ("module:Env-v0", "cannot be loaded: No module named 'module'"),
+        ("gymnasium:Env-v0", "Environment `Env` doesn't exist"),
+        ("..", "cannot be loaded"),
+        (":", "cannot be loaded"),
+        # What would be called, were it not looked at.
+        ("os.abort", "is no environment; give the path of a gymnasium.Env"),
+        ("sys.exit", "is no environment"),
+    ],
+)
+def test_what_is_no_environment_is_refused_and_not_called(env: str, said: str):
+    with pytest.raises(UserError, match=f'^env "{env}": {said}'):
+        DQNConfig.preset("fast", env=env).validate()
 
 
 def test_a_misspelt_environment_names_the_nearest():

@@ -86,7 +86,7 @@ def test_what_is_not_there_or_not_finished_says_what_to_do(place: Path, tmp_path
         ('{"version": 2, "kind": "places"}', "is of kind 'places', version 2"),
         ('{"files": []}', "is of kind None"),
         ("[]", "is of kind None"),
-        ("broken", "is of kind None"),
+        ("broken", r"manifest\.json: is not JSON"),
     ],
 )
 def test_another_manifest_is_refused(place: Path, text: str, complaint: str):

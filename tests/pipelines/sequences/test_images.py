@@ -1,6 +1,7 @@
 """Small pictures and their classes: MNIST's files and Parquet."""
 
 import gzip
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -117,3 +118,17 @@ def test_what_cannot_be_used_is_refused(tmp_path: Path, mnist: Path):
         images(other)
     with pytest.raises(UserError, match="fewer than batch_size 20"):
         images(parquet(tmp_path / "few.parquet", "abc"))
+
+
+def test_little_that_unpacks_to_much_is_read_no_further_than_it_says(tmp_path: Path, mnist: Path):
+    file = mnist / "train-images-idx3-ubyte"
+    head = bytes([0, 0, 8, 3]) + b"".join(n.to_bytes(4) for n in (240, 4, 4))
+    with gzip.open(file, "wb", compresslevel=1) as packed:
+        packed.write(head + bytes(240 * 16))
+        for _ in range(64):
+            packed.write(bytes(1 << 22))
+    tracemalloc.start()
+    with pytest.raises(UserError, match="is not MNIST's format, or damaged"):
+        images(mnist)
+    assert tracemalloc.get_traced_memory()[1] < 1 << 24
+    tracemalloc.stop()
