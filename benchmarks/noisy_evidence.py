@@ -58,7 +58,7 @@ _WORDS: Mapping[str, Sequence[str]] = {
 _METRICS = {"unique": "error", "recall": "bits", "language": "perplexity"}
 _AXES = {
     "error": "share of the counts that are wrong",
-    "bits": "wrong bits of an answer of 18",
+    "bits": "wrong bits of an answer",
     "perplexity": "perplexity",
 }
 

@@ -256,7 +256,10 @@ class RunFolder:
         if self.checkpoints():
             return True
         if damage := self.storage.damage("checkpoints"):
-            raise UserError(f"{self.storage.shown()}: has no whole checkpoint: {damage}")
+            raise UserError(
+                f"{self.storage.shown()}: has no whole checkpoint: {damage}; bring it back from a "
+                "copy, or begin anew with another --run-dir"
+            )
         return False
 
     def checkpoint(self, step: int, shelf: Shelf = "checkpoints") -> Path:

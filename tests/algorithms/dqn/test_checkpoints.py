@@ -159,5 +159,5 @@ def test_a_run_with_a_changed_checkpoint_does_not_go_on(
     capsys.readouterr()
     assert main(["train", "dqn", "--resume", str(run.path)]) == 2
     error = capsys.readouterr().err
-    assert len(error.splitlines()) == 1 and "use another checkpoint" in error
+    assert len(error.splitlines()) == 1 and "has no whole checkpoint" in error
     assert run.status == "running" and not list(run.path.rglob("made"))
