@@ -161,8 +161,6 @@ def test_a_run_with_a_changed_checkpoint_does_not_go_on(
     capsys.readouterr()
     assert main(["train", "dqn", "--resume", str(run.path)]) == 2
     error = capsys.readouterr().err
-    assert (
-        len(error.splitlines()) == 1
-        and "env_runner/state.pkl is not what MANIFEST.json says" in error
-    )
+    assert len(error.splitlines()) == 1
+    assert "env_runner/state.pkl is not what MANIFEST.json says" in error
     assert run.status == "running" and not list(run.path.rglob("made"))
