@@ -110,7 +110,14 @@ class Reader:
             return
         if self._takes_names and " ".join(words) in {*COMMANDS, *(n.split()[0] for n in COMMANDS)}:
             return
-        read = read_arcadia(words)
+        try:
+            read = read_arcadia(words)
+        except UserError as error:
+            # A module that the document itself has the reader write.
+            missing = re.search(r"No module named '(\w+)'", str(error))
+            if missing is None or f"{missing[1]}.py" not in self._files:
+                raise
+            return
         if read is None:
             return
         file = getattr(read, "file", None)
@@ -280,20 +287,25 @@ def _without_resume(words: list[str]) -> list[str]:
     return [*words[:at], *words[at + 2 :]]
 
 
-def _source_of(module: str) -> Path:
-    path = ROOT / f"{module.replace('.', '/')}.py"
-    if not path.is_file():
+def _source_of(module: str) -> list[Path]:
+    path = ROOT / module.replace(".", "/")
+    found = sorted(path.glob("*.py")) if (path / "__main__.py").is_file() else []
+    if path.with_suffix(".py").is_file():
+        found = [path.with_suffix(".py")]
+    if not found:
         raise UserError(f"{module}: no such module")
-    return path
+    return found
 
 
-def _check_flags(source: Path, words: list[str]) -> None:
+def _check_flags(sources: list[Path], words: list[str]) -> None:
     """Refuses options that a benchmark's source does not spell."""
-    spelt = set(re.findall(r'"(?:--)?([\w-]+)"', source.read_text()))
+    text = "".join(source.read_text() for source in sources)
+    spelt = set(re.findall(r'"(?:--)?([\w-]+)"', text))
     for word in words:
         flag = word.partition("=")[0]
-        if flag.startswith("--") and flag.removeprefix("--") not in spelt:
-            raise UserError(f"{flag}: no option of {source.name}")
+        is_flag = flag.startswith("--") and " " not in flag  # else words for another command
+        if is_flag and flag.removeprefix("--") not in spelt:
+            raise UserError(f"{flag}: no option of {sources[-1].name}")
 
 
 def _tensorboard(words: list[str]) -> None:

@@ -30,6 +30,7 @@ _FLAGS_OF_OTHERS = {
     *("--working-dir", "--runtime-env", "--entrypoint-num-cpus"),  # ray job submit
     *("--gpus", "--shm-size"),  # docker run
     *("--steps-per-s", "--updates-per-s", "--only", "--rounds"),  # benchmarks
+    *("--folder", "--period", "--markdown", "--kills", "--scale"),
 }
 
 every_document = pytest.mark.parametrize("name", DOCUMENTS)

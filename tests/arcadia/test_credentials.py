@@ -92,10 +92,8 @@ def test_a_run_records_the_command_without_the_key(tmp_path: Path, capsys):
     noted = f"--run-dir={folder}", "--json"
     # A word that is no option's, and is recorded as it was given.
     assert main([*words, f"--env={ADDRESS}", "--env=chain", *noted]) == 0
-    assert (
-        f"--env={ADDRESS.replace(f'AKIAKEY:{SECRET}@', '')}"
-        in RunFolder.open(folder).info["command"]
-    )
+    command = RunFolder.open(folder).info["command"]
+    assert any(word.startswith("--env=s3://") and "bucket/runs/one" in word for word in command)
     written = "".join(
         path.read_bytes().decode("latin-1") for path in folder.rglob("*") if path.is_file()
     )
