@@ -176,19 +176,26 @@ class DQNConfig(AlgorithmConfig):
         super().training(**rllib)
         return self
 
+    def check_played(self) -> None:
+        """Refuses a game or an environment that there is not.
+
+        Raises:
+            UserError: naming what is near.
+        """
+        if self.options.game is None and self.env is None:
+            raise UserError('game and env are both unset: give one, such as game="pong"')
+        if self.options.game is not None:
+            check_game(self.options.game)
+        elif isinstance(self.env, str):
+            check_env(self.env)
+
     def validate(self) -> None:
         """Checks options and settings together.
 
         Raises:
             UserError: for what cannot work, in one line.
         """
-        options = self.options
-        if options.game is None and self.env is None:
-            raise UserError('game and env are both unset: give one, such as game="pong"')
-        if options.game is not None:
-            check_game(options.game)
-        elif isinstance(self.env, str):
-            check_env(self.env)
+        self.check_played()
         if not (self.enable_rl_module_and_learner and self.enable_env_runner_and_connector_v2):
             raise UserError("api_stack: DQN runs on RLlib's new API stack only; leave it enabled")
         if self.is_multi_agent:
@@ -208,7 +215,7 @@ class DQNConfig(AlgorithmConfig):
                 theirs = getattr(RLlibCallback, name)
                 if getattr(callbacks, name, theirs) is not theirs:
                     raise UserError(f"{callbacks.__name__}.{_refusal(f'callbacks_{name}')}")
-        self._evaluate_periodically(options)
+        self._evaluate_periodically(self.options)
         super().validate()
 
     def _evaluate_periodically(self, options: DQNOptions) -> None:

@@ -18,7 +18,6 @@ from algorithms.dqn.options import options_of
 from algorithms.dqn.protocols import Share
 from algorithms.dqn.runner import DQNRunner
 from algorithms.dqn.scores import Game
-from algorithms.envs import check_env
 from arcadia.cluster import state_environment
 from arcadia.errors import UserError
 from arcadia.runs import RunFolder
@@ -53,9 +52,8 @@ def load_runner(
     folder, _ = run.find_checkpoint(checkpoint)
     policy, options = config_class.read_policy(folder), options_of(run, config_class.options_class)
     policy.check_played(options, str(folder))
-    if options.game is None:
-        check_env(str(options.env))
     config = config_class.of_options(options).debugging(seed=seed)
+    config.check_played()
     config.num_envs_per_env_runner = num_envs
     config.in_evaluation = True
     if picture and config.env is not None:

@@ -74,14 +74,10 @@ class HDQNConfig(DQNConfig):
         """Sets any option of `HDQNOptions`, or an argument of RLlib's `training` that fits."""
         return super().training(**kwargs)
 
-    def validate(self) -> None:
-        """Checks options, settings and goals together.
-
-        Raises:
-            UserError: for what cannot work, in one line.
-        """
-        self.make_goals()
-        super().validate()
+    def check_played(self) -> None:
+        """DQN's, and refuses what has no goals."""
+        self.make_goals()  # first: their module may register the environment
+        super().check_played()
 
     def make_goals(self) -> GoalSpace:
         """The goals that are played for.
