@@ -167,7 +167,8 @@ def _states(storage: Storage, files: Sequence[str]) -> dict[str, dict[str, Any]]
     records = [f for f in files if f.startswith("experiment_state-") and f.endswith(".json")]
     found: dict[str, dict[str, Any]] = {}
     if records:
-        with contextlib.suppress(ValueError, KeyError, TypeError):  # of another version of Ray
+        # Of another version of Ray, or damaged.
+        with contextlib.suppress(ValueError, LookupError, TypeError, RecursionError):
             for trial, _ in json.loads(storage.read_bytes(records[-1]))["trial_data"]:
                 state = json.loads(trial)
                 found[state["relative_logdir"]] = state
@@ -184,9 +185,9 @@ def _results(storage: Storage, name: str) -> list[dict[str, Any]]:
     """The results of a trial; a line that a killed writer left half way is left out."""
     found = []
     for line in storage.read_bytes(name).splitlines() if storage.exists(name) else ():
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(ValueError, RecursionError):
             found.append(json.loads(line))
-    return found
+    return [result for result in found if isinstance(result, dict)]
 
 
 def _json(storage: Storage, name: str) -> dict[str, Any]:
@@ -194,7 +195,7 @@ def _json(storage: Storage, name: str) -> dict[str, Any]:
         return {}
     try:
         value = json.loads(storage.read_bytes(name))
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
 

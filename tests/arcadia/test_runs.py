@@ -362,3 +362,11 @@ def test_a_lock_that_is_a_link_is_not_written_through(tmp_path: Path):
         with pytest.raises(UserError, match="another process is at work in it"):
             with held_alone(tmp_path / "run"):
                 pass
+
+
+def test_a_disk_that_is_read_only_is_told_beforehand(make_disk: Callable[[str], Path]):
+    disk = make_disk("64k")
+    remount = ["mount", "-o", "remount,ro", str(disk)]
+    subprocess.run(remount, check=True, capture_output=True)
+    with pytest.raises(UserError, match="new: cannot write: Read-only file system; ask for access"):
+        RunFolder.check_free(disk / "new")

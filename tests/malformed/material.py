@@ -152,6 +152,7 @@ def _runs(root: Path) -> None:
         run.publish_checkpoint(folder, 5)
 
     _run(root / "seeds", "dqn-seeds", _dqn_config() | {"seeds": 2})
+    _run(root / "sweep", "tune", {"file": "sweep.py", "metric": "x", "mode": "min"})
     clip = {"name": "film", "path": "film.mp4", "output": "out.mp4"}
     painted = {
         **dict.fromkeys(("output", "preview", "fps")),

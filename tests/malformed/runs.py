@@ -151,7 +151,6 @@ def _missing() -> Iterator[Case]:
         ("report nowhere", "no such folder"),
         ("report dqm", "no such folder"),
         ("report photo.png", "is a file"),
-        ("report .", "did you mean"),
         ("report photos", "holds no run"),
         ("evaluate dqn dqn", "is given twice"),
         ("evaluate dqn sequence", "evaluate them apart"),
@@ -180,6 +179,11 @@ def _missing() -> Iterator[Case]:
         ("colorize photo.png --run dqn", "dqn"),
         ("train dqn --game pong --run-dir dqn", "already holds a run"),
         ("tune sweep.py --run-dir dqn", "sweep.py"),
+        ("tune --resume nowhere", "no such folder"),
+        ("tune --resume dqn", "no sweep"),
+        ("tune --resume sweep", "sweep"),
+        ("tune sweep.py --resume sweep", "sweep"),
+        ("evaluate sweep", "sweep"),
         ("evaluate seeds", "seeds"),
         ("watch seeds", "seeds"),
         ("report ftpx://host/x", "no such storage"),
@@ -212,6 +216,7 @@ def _missing() -> Iterator[Case]:
         ("evaluate sequence --address 127.0.0.1:1", "leave it out"),
     ):
         needs = ("dqn", "chain", "colorizer", "sequence", "seeds", "photo.png", "photos", "data")
+        needs += ("sweep",)
         needs += ("sweep.py", "film.mp4", "net.safetensors")
         yield Case(name=words, words=tuple(words.split()), needs=needs, said=said)
 
