@@ -316,9 +316,7 @@ def describe_colorizer(path: str | os.PathLike[str]) -> dict[str, Any]:
     """
     words = read_metadata(path)
     if words.pop("format", None) != _FORMAT:
-        raise UserError(
-            f"{path}: holds no colorizer, or one of another version of Arcadia; give another file"
-        )
+        raise UserError(f"{path}: holds no colorizer of this version of Arcadia; give another file")
     try:
         described = {name: parsed(value, name) for name, value in words.items()}
         described["options"] = from_json(NetworkOptions, described.get("options"))

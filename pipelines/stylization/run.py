@@ -310,13 +310,7 @@ class Stylization:
 
     def _write(self, plan: VideoPlan) -> bool:
         """Writes a painted video, and what the report shows of it; answers whether it is there."""
-        from pipelines.stylization.finish import (
-            SEAMS,
-            drop_frames,
-            seam_errors,
-            write_output,
-            write_pictures,
-        )
+        from pipelines.stylization import finish
 
         run, folder = self._run, f"videos/{plan.name}"
         try:
@@ -324,7 +318,7 @@ class Stylization:
                 self._outputs.begin(plan)
                 what = f"Writing {Path(plan.output).name}"
                 with Progress(plan.num_frames, "frames", what) as progress:
-                    write_output(
+                    finish.write_output(
                         run,
                         plan,
                         self._options,
@@ -332,17 +326,17 @@ class Stylization:
                         on_frame=self._counted(progress),
                     )
                 self._outputs.end(plan)
-            if not run.exists(f"{folder}/{SEAMS}"):
-                write_pictures(run, plan, self._options)
-                seams = seam_errors(run, plan, self._options)
-                run.write_json(f"{folder}/{SEAMS}", seams)
+            if not run.exists(f"{folder}/{finish.SEAMS}"):
+                finish.write_pictures(run, plan, self._options)
+                seams = finish.seam_errors(run, plan, self._options)
+                run.write_json(f"{folder}/{finish.SEAMS}", seams)
         except _Asked:
             return False
         except UserError as error:
             self._problems.append(f"{error}; its painted frames are kept in the run")
             return False
         if not self._command.keep_frames:
-            drop_frames(run, plan)
+            finish.drop_frames(run, plan)
         return True
 
     def _result(

@@ -35,14 +35,9 @@ Status = Literal["running", "completed", "stopped", "failed"]
 Shelf = Literal["checkpoints", "best", "replay"]
 
 _FORMAT = 1
-_KINDS = {
-    "format": int,
-    "kind": str,
-    "status": str,
-    "seed": int | None,
-    "history": list,
-    "details": dict,
-}
+_KINDS: dict[str, Any] = dict(
+    format=int, kind=str, status=str, seed=int | None, history=list, details=dict
+)
 """What is in `run.json`, as far as a run is worked with."""
 
 
