@@ -282,7 +282,8 @@ class ObjectStorage(Storage):
 
     def _read_tree(self, folder: str, manifest: Mapping[str, Any]) -> Path:
         # The manifest is part of the key: the same name may be published again.
-        key = f"{folder} {manifest_bytes(manifest['files'], manifest['folders'])!r}"
+        listed = manifest_bytes(manifest["files"], manifest["folders"])
+        key = f"{folder} {listed!r}"
         if key not in self._fetched:
             target = temporary_folder() / PurePosixPath(folder).name
             for inner in ["", *manifest["folders"]]:
@@ -293,6 +294,7 @@ class ObjectStorage(Storage):
                         f"{self.shown(f'{folder}/{file}')}: damaged, its checksum differs from "
                         "the manifest; delete that folder to go back to an earlier one"
                     )
+            (target / MANIFEST).write_bytes(listed)  # a folder on a disk has it, too
             self._fetched[key] = target
         return self._fetched[key]
 

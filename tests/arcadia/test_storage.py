@@ -16,6 +16,7 @@ import pytest
 
 from arcadia.atomic import held_alone
 from arcadia.errors import UserError
+from arcadia.manifests import check_manifest
 from arcadia.storage import MANIFEST, Storage, folder_and_name
 from arcadia.stores import LocalStorage, ObjectStorage
 
@@ -103,6 +104,7 @@ def test_a_tree_comes_back_whole(storage: Storage, tree: Path):
     fetched = storage.fetch_tree("checkpoints/000000100")
     assert contents(fetched) == TREE
     assert (fetched / "hollow").is_dir()
+    check_manifest(fetched, "what was fetched")  # it says itself what it holds
     assert contents(tree) == TREE, "the source stays"
 
 
