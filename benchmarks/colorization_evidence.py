@@ -11,11 +11,13 @@ Works in one folder, and goes on where it was when it is started again:
   anew and once from the network that CIFAR-10 taught, and judges both by the sixteen.
 - **pictures**: colours the sixteen: beside the truth, each with the global features of others, and
   as if they were old.
+- **demo**: trains the network that the demo ships, on the same photographs, larger.
 
     python -m benchmarks.colorization_evidence FOLDER cifar
     python -m benchmarks.colorization_evidence FOLDER statistics
     python -m benchmarks.colorization_evidence FOLDER photographs
     python -m benchmarks.colorization_evidence FOLDER pictures
+    python -m benchmarks.colorization_evidence FOLDER demo
 """
 
 from __future__ import annotations
@@ -130,17 +132,22 @@ def cifar(folder: Path, data: Path, steps: int, variants: Sequence[str]) -> list
     return judged(runs, validation)
 
 
-def photographs(folder: Path, data: Path, steps: int) -> list[dict[str, Any]]:
-    """Trains on photographs, anew and from what CIFAR-10 taught; judges by those kept aside."""
+def prepared_photographs(folder: Path, data: Path, name: str, size: int) -> tuple[Path, Path]:
+    """Photographs whose short sides have so many pixels: those to train on, and those aside."""
     parts = folder / "photographs-training", folder / "photographs-aside"
     for path in sorted((data / "photos").glob("*/*")):
         name = f"{path.parent.name}/{path.name}"
         target = parts[name in ASIDE] / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target)
-    fixed = ("--size", 48, "--quality", 95, "--keep-grey", "--row-group-images", 8)
-    training = prepared(parts[0], folder / "photographs", *fixed)
-    validation = prepared(parts[1], folder / "photographs-val", *fixed, "--categories", training)
+    fixed = ("--size", size, "--quality", 95, "--keep-grey", "--row-group-images", 8)
+    training = prepared(parts[0], folder / name, *fixed)
+    return training, prepared(parts[1], folder / f"{name}-val", *fixed, "--categories", training)
+
+
+def photographs(folder: Path, data: Path, steps: int) -> list[dict[str, Any]]:
+    """Trains on photographs, anew and from what CIFAR-10 taught; judges by those kept aside."""
+    training, validation = prepared_photographs(folder, data, "photographs", 48)
     known, _ = RunFolder.open(str(folder / "cifar-lab")).find_checkpoint("best")
     runs = {
         "photographs-new": (),
@@ -152,6 +159,15 @@ def photographs(folder: Path, data: Path, steps: int) -> list[dict[str, Any]]:
         given = ("--data", training, "--validation", validation, *sizes, *periods)
         train(folder / name, steps, *given, *words)
     return judged([folder / name for name in (*runs, "cifar-lab")], validation)
+
+
+def demo(folder: Path, data: Path, steps: int) -> list[dict[str, Any]]:
+    """Trains what the demo colours with, which is the best checkpoint; judges it by those aside."""
+    training, validation = prepared_photographs(folder, data, "demo-photographs", 80)
+    sizes = ("--image-size", 64, "--batch-size", 32, "--weight-decay", 3e-4)
+    periods = ("--validation-period", 24, "--checkpoint-period", 120)
+    train(folder / "demo", steps, "--data", training, "--validation", validation, *sizes, *periods)
+    return judged([folder / "demo"], validation)
 
 
 def pictures(folder: Path, data: Path) -> None:
@@ -231,8 +247,11 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("folder", type=Path, help="that all of it is kept in")
-    parser.add_argument("what", choices=("cifar", "statistics", "photographs", "pictures"))
-    parser.add_argument("--steps", type=int, help="of each run (default: 2640, photographs 480)")
+    what = ("cifar", "statistics", "photographs", "pictures", "demo")
+    parser.add_argument("what", choices=what)
+    parser.add_argument(
+        "--steps", type=int, help="of each run (default: 2640, photographs 480, demo 3000)"
+    )
     parser.add_argument("--only", nargs="*", choices=tuple(CIFAR_VARIANTS), help="of cifar's")
     options = parser.parse_args()
     if "ARCADIA_TEST_DATA" not in os.environ:
@@ -246,6 +265,8 @@ def main() -> None:
         print(table(statistics(folder)))
     elif options.what == "photographs":
         print(table(photographs(folder, data, options.steps or 480)))
+    elif options.what == "demo":
+        print(table(demo(folder, data, options.steps or 3000)))
     else:
         pictures(folder, data)
 

@@ -13,6 +13,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 SHIPPED_WEIGHTS = "platform/arcadia/assets/vgg16_oxford_fp16.safetensors"
+SHIPPED_COLORIZER = "platform/arcadia/assets/demo/colorizer.safetensors"
 MAY_REACH_UP = {"cli.py", "commands.py", "jobs.py", "tuning.py", "report.py", "demo.py"}
 
 
@@ -106,10 +107,22 @@ def tracked() -> list[Path]:
     return [path for path in paths if path.is_file()]
 
 
-def test_no_tracked_file_is_large(tracked: list[Path]):
+def test_no_tracked_file_is_large_and_all_are_under_45_mb(tracked: list[Path]):
     sizes = {path: path.stat().st_size for path in tracked}
+    assert sum(sizes.values()) < 45_000_000
     del sizes[ROOT / SHIPPED_WEIGHTS]
+    assert sizes.pop(ROOT / SHIPPED_COLORIZER) < 5_000_000
     assert max(sizes.values()) < 3_000_000, max(sizes, key=sizes.__getitem__)
+
+
+def test_what_the_demo_works_on_is_named_with_its_licence():
+    folder = resources.files("arcadia") / "assets" / "demo"
+    shipped = [path.name for path in folder.iterdir() if path.is_file()]
+    shipped += [path.name for path in (folder / "photographs").iterdir()]
+    notice = (ROOT / "NOTICE").read_text()
+    own = notice[notice.index("assets/demo") : notice.index("Its documentation shows")]
+    assert len(shipped) == 9
+    assert set(shipped) <= set(re.findall(r"\w+\.(?:jpg|mp4|safetensors)", own))
 
 
 def test_nothing_is_told_to_listen_on_all_interfaces(tracked: list[Path]):

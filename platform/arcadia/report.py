@@ -70,9 +70,13 @@ class Report:
     ):
         self._title = title
         self._subtitle = subtitle
-        self._note = note
+        self._notes = [note] if note else []
         self._foot = foot
         self._cards: list[dict[str, Any]] = []
+
+    def note(self, text: str) -> None:
+        """One more that is set apart below the title."""
+        self._notes.append(text)
 
     def stats(self, values: Mapping[str, Any]) -> None:
         """A row of figures, each under its label; numbers are written with four digits."""
@@ -222,7 +226,7 @@ class Report:
         return _template().render(
             title=self._title,
             subtitle=self._subtitle,
-            note=self._note,
+            notes=self._notes,
             foot=self._foot,
             script=_script() if is_sortable else None,
             version=__version__,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from urllib.parse import quote
@@ -13,13 +13,14 @@ from arcadia.headline import thumbnail
 from arcadia.jobs import job_of
 from arcadia.report import Cell, Report, flat
 from arcadia.report_index import Entry, index_page, when_cell
-from arcadia.run_report import PAGE, build_report, times
+from arcadia.run_report import PAGE, build_report, note_of, times
 from arcadia.runs import RunFolder
 from arcadia.storage import Storage
 from arcadia.sweep_trials import Sweep, is_sweep, read_sweep, sweep_page
 
 INDEX = "index.html"
 _GENERATOR = b'<meta name="generator" content="Arcadia'
+_LONGEST_NOTE = 80  # letters, in an index
 _OWN = (PAGE, INDEX, ".lock")  # files that do not make a run's page old
 
 
@@ -37,7 +38,12 @@ class Built:
     """By the name of a run or a sweep, why it is not shown."""
 
 
-def build_index(storage: Storage, *, rebuild: bool = False) -> Built:
+def build_index(
+    storage: Storage,
+    *,
+    rebuild: bool = False,
+    cover: Callable[[Report], None] | None = None,
+) -> Built:
     """Writes the pages of runs that are missing or older than their run, and the index of all.
 
     Runs and sweeps are found in the folder's own folders, and in those of these.
@@ -45,6 +51,8 @@ def build_index(storage: Storage, *, rebuild: bool = False) -> Built:
     Args:
         storage: the folder, which may be a sweep's.
         rebuild: write all pages anew.
+        cover: adds to the index what stands in the place of the charts and tables of each kind;
+            not to a sweep's.
 
     Raises:
         UserError: there are none, the folder cannot be written, or it holds an index.html that is
@@ -66,7 +74,7 @@ def build_index(storage: Storage, *, rebuild: bool = False) -> Built:
         report = sweep_page(read_sweep(storage, [e.name for e in entries]), storage)
     else:
         found = _sweeps(storage, sweeps, rebuild, built)
-        report = index_page(_last(storage), entries, _more(found, built))
+        report = index_page(_last(storage), entries, _more(found, built), cover)
         _add_sweeps(report, found)
     if built.unreadable:
         report.table("Unreadable", ["where", "why"], sorted(built.unreadable.items()))
@@ -115,9 +123,13 @@ def _entry(run: RunFolder, name: str) -> Entry:
         seconds=when.seconds,
         seed=run.seed,
         options=dict(flat(run.config)),
-        note=headline.title,
+        note=_shortened(note_of(run)) or headline.title,
         picture=picture,
     )
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _LONGEST_NOTE else text[:_LONGEST_NOTE].rpartition(" ")[0] + " …"
 
 
 def _is_current(place: Storage) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import numbers
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -41,22 +41,30 @@ class Entry:
     """A small one, PNG or JPEG."""
 
 
-def index_page(title: str, entries: Sequence[Entry], more: dict[str, int]) -> Report:
+def index_page(
+    title: str,
+    entries: Sequence[Entry],
+    more: dict[str, int],
+    cover: Callable[[Report], None] | None = None,
+) -> Report:
     """A page over runs.
 
     Args:
         title: the page's.
         entries: the runs.
         more: figures to stand beside how many runs there are.
+        cover: adds what stands in the place of the tables and charts of each kind.
     """
     kinds = {kind: [e for e in entries if e.kind == kind] for kind in sorted(_kinds(entries))}
     report = Report(title, subtitle=", ".join(kinds), foot=FOOT)
     report.stats(statuses("runs", entries) | more)
-    if len(kinds) > 1:
+    if cover is not None:
+        cover(report)
+    if len(kinds) > 1 or cover is not None:
         rows = [[*_common(e, with_kind=True), _main_figure(e)] for e in newest(entries)]
         columns = ["run", "kind", "status", "started", "took", "seed", "steps", "main figure"]
         report.table("All runs", columns, rows, sortable=True)
-    for kind, own in kinds.items():
+    for kind, own in kinds.items() if cover is None else ():
         title = "Runs" if len(kinds) == 1 else f"Runs of the kind {kind}"
         add_kind(report, title, newest(own), is_only=len(kinds) == 1)
     return report

@@ -19,6 +19,9 @@ from arcadia.storage import Storage
 
 PAGE = "report.html"
 """Of a run."""
+NOTE = "note.txt"
+"""What people say of a run: a text that its page and the index show."""
+_LONGEST_NOTE = 2_000
 _FIRST_VERSIONS = ("arcadia", "python", "ray", "torch")
 _ONE_START_S = 60  # a run says "running" when it is made, and again when its work begins
 
@@ -52,10 +55,20 @@ def write_report(run: RunFolder, report: Report) -> Path | str:
         run: what is told of.
         report: what its job tells; what every run has comes below it.
     """
+    if note := note_of(run):
+        report.note(note)
     add_origin(report, run.info, run.storage.shown())
     report.config(run.config)
     run.write_text(PAGE, report.html())
     return run.path / PAGE if run.storage.is_local else run.storage.shown(PAGE)
+
+
+def note_of(run: RunFolder) -> str:
+    """What `note.txt` in a run says, in one paragraph; empty where there is none."""
+    if not run.exists(NOTE):
+        return ""
+    text = " ".join(run.read_bytes(NOTE).decode(errors="replace").split())
+    return text if len(text) <= _LONGEST_NOTE else text[:_LONGEST_NOTE] + "…"
 
 
 class Times(NamedTuple):

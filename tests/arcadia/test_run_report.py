@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from arcadia.report import Report
-from arcadia.run_report import build_report, duration, times, words_again, write_report
+from arcadia.report_folder import build_index
+from arcadia.run_report import NOTE, build_report, duration, times, words_again, write_report
 from arcadia.runs import RunFolder
 from arcadia.storage import Storage
 from tests.arcadia.sample_runs import dqn_run, sequence_run
@@ -48,6 +49,18 @@ def test_a_run_that_is_not_finished_says_how_to_go_on(tmp_path: Path):
     run.set_status("failed", error="OSError: <the disk> is full")
     text = text_of(build_report(run.path))
     assert "--resume" in text and "OSError: <the disk> is full" in text
+
+
+def test_a_note_of_ones_own_is_on_the_page_and_in_the_index(tmp_path: Path):
+    run = sequence_run(tmp_path / "runs" / "one")
+    run.write_text(NOTE, "The first <try>,\n\n with " + "long words " * 300)
+    text = text_of(build_report(run.path))
+    assert "The first <try>, with long words" in text and "…" in text
+    assert text.count("long words") < 200
+    index = text_of(build_index(Storage.at(str(tmp_path / "runs"))).index)
+    assert "The first <try>, with long words" in index and index.count("long words") < 9
+    (run.path / NOTE).write_bytes(b"caf\xe9")
+    assert "caf\ufffd" in text_of(build_report(run.path))
 
 
 def test_the_gpus_are_those_that_the_driver_names(tmp_path: Path, monkeypatch):
