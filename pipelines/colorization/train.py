@@ -154,14 +154,14 @@ def train_worker(settings: dict[str, Any]) -> None:
     """
     import cv2
     import ray.train
-    import ray.train.torch
 
+    from arcadia.ray_train import worker_device
     from pipelines.colorization.options import options_from
     from pipelines.places import PreparedData
 
     context, options = ray.train.get_context(), options_from(settings["options"])
     crew = Crew(worker=context.get_world_rank(), num_workers=context.get_world_size())
-    device = ray.train.torch.get_device()
+    device = worker_device()
     num_cpus = settings["num_cpus"]
     if device.type == "cpu":
         torch.set_num_threads(num_cpus)

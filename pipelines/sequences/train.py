@@ -81,14 +81,14 @@ def train_worker(settings: dict[str, Any]) -> None:
             "data", "num_cpus", "board".
     """
     import ray.train
-    import ray.train.torch
 
+    from arcadia.ray_train import worker_device
     from pipelines.sequences.config import options_from
     from pipelines.sequences.tasks import task_of
 
     context, options = ray.train.get_context(), options_from(settings["options"])
     crew = Crew(worker=context.get_world_rank(), num_workers=context.get_world_size())
-    device = ray.train.torch.get_device()
+    device = worker_device()
     if device.type == "cpu":
         torch.set_num_threads(settings["num_cpus"])
     task = task_of(options, settings["seed"], settings["data"])

@@ -22,9 +22,10 @@ os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
 
 import ray
 import ray.train
+import torch
 from ray import PlacementGroupID
 from ray.exceptions import RayActorError, RayTaskError
-from ray.train.torch import TorchTrainer
+from ray.train.torch import TorchTrainer, get_device
 from ray.util.placement_group import (
     PlacementGroup,
     placement_group_table,
@@ -173,6 +174,13 @@ def fit(
             storage.delete_tree(_NOTES)
 
 
+def worker_device() -> torch.device:
+    """Where this worker computes: its GPU, or the CPU where it has none that torch can use."""
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    return get_device()
+
+
 def _trainer(
     train_worker: Callable[[dict[str, Any]], None],
     settings: Mapping[str, Any],
@@ -245,6 +253,7 @@ class _Failures(ray.train.UserCallback):
 
 
 def _cause(error: BaseException) -> BaseException:
+    error = getattr(error, "controller_failure", None) or error  # such as a group that cannot be
     inner = [e for e in getattr(error, "worker_failures", {}).values() if isinstance(e, Exception)]
     said = next((e for e in inner if isinstance(e, UserError)), None) or (inner or [error])[0]
     return getattr(said, "cause", None) or said
