@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from arcadia.cli import main
+from arcadia.runs import RunFolder
 
 PONG = """
 from tune_configs.dqn_pong import sweep as whole
@@ -91,8 +92,8 @@ def test_the_pong_sweep_runs_shrunken(tmp_path, tune):
     assert f"arcadia tune {tmp_path}/sweep.py --json --seed 1" in page
     assert page.count("TERMINATED") == 0 and page.count("completed") >= 3  # the sweep, and trials
     assert f"{best['value']:.4g}" in page and "target_update_period" in page
-    record = json.loads((tmp_path / "one" / "sweep.json").read_text())
-    assert (record["status"], record["metric"], record["seed"]) == ("completed", RETURN, 1)
+    run = RunFolder.open(tmp_path / "one")
+    assert (run.status, run.config["metric"], run.seed) == ("completed", RETURN, 1)
 
     # The checkpoint is DQN's own.
     from algorithms.dqn import DQN
