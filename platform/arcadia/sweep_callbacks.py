@@ -11,6 +11,7 @@ from ray.tune import Callback
 from ray.tune.logger import TBXLoggerCallback
 
 from arcadia.errors import UserError
+from arcadia.sweep_record import KeepRecord
 
 
 class TensorBoard(TBXLoggerCallback):
@@ -76,7 +77,7 @@ def callbacks(*, time: str, wandb: str | None, mlflow: str | None) -> list[Callb
     Raises:
         UserError: a package is missing.
     """
-    found: list[Callback] = [TensorBoard(time), Stopping()]
+    found: list[Callback] = [TensorBoard(time), Stopping(), KeepRecord()]
     if wandb is not None:
         _check_there("wandb", wandb)
         from ray.air.integrations.wandb import WandbLoggerCallback

@@ -152,7 +152,11 @@ class _Sweep:
         from arcadia.cluster import connect
 
         connect(options.address)
+        from arcadia.sweep_record import is_cut_off, restore_record
+
         self._hold(run, stack)
+        if is_cut_off(run) and not restore_record(run):
+            raise _cut_off(run)
         run.set_status("running")
         try:
             tuner = tune.Tuner.restore(
@@ -168,7 +172,9 @@ class _Sweep:
 
         from arcadia.report_folder import build_index
         from arcadia.sweep_callbacks import Stopping
+        from arcadia.sweep_record import KeepRecord
 
+        KeepRecord.run = run
         print(f"Run: {run.storage.shown()}", flush=True)
         metric, mode = self._tune_config.metric, self._tune_config.mode
         assert metric is not None and mode is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from arcadia.cli import main
 from arcadia.errors import UserError
 from arcadia.runs import RunFolder
 from arcadia.storage import Storage
+from arcadia.sweep_record import COPY, is_cut_off, keep_record, restore_record
 from arcadia.sweep_trials import read_sweep
 from arcadia.tuning import Space, load_sweep
 from tests.disks import fill
@@ -146,12 +148,15 @@ def test_a_sweep_that_is_asked_to_stop_says_how_to_go_on(tmp_path: Path, begun):
 
 
 @pytest.mark.slow
-def test_a_full_disk_ends_a_sweep_in_one_line_and_its_trials_stay(tmp_path, make_disk, begun):
+def test_a_full_disk_ends_a_sweep_in_one_line_and_with_room_it_goes_on(tmp_path, make_disk, begun):
     disk = make_disk("16m")
     file = counts(tmp_path, steps=12, pause=0.5)
     child = begun(file, "--run-dir", f"{disk}/run", "--max-concurrent-trials", "2")
     wait_for_steps(tmp_path, 1, 4, child)
-    fill(disk)
+    until = time.monotonic() + 60
+    while not (disk / "run" / COPY).exists() and time.monotonic() < until:
+        time.sleep(0.1)
+    ballast = fill(disk)
     out, error = child.communicate(timeout=180)
     assert child.returncode in (1, 2), (out, error)
     last = error.splitlines()[-1]
@@ -161,6 +166,38 @@ def test_a_full_disk_ends_a_sweep_in_one_line_and_its_trials_stay(tmp_path, make
     assert runs
     for run in runs:
         assert RunFolder.open(run).find_checkpoint()[0].is_dir()
+
+    ballast.unlink()
+    child = begun("--resume", f"{disk}/run")
+    out, error = child.communicate(timeout=240)
+    assert child.returncode == 0, (out, error)
+    assert RunFolder.open(disk / "run").status == "completed"
+    assert "3 trials, 0 failed" in out
+
+
+@pytest.mark.parametrize("damage", ["state", "searcher", "later"])
+def test_a_record_that_is_cut_off_comes_back_from_the_copy(damage: str, tmp_path: Path):
+    run = RunFolder.create(tmp_path / "run", kind="tune", config={}, seed=None)
+    assert is_cut_off(run) and not restore_record(run), "there is no record"
+    whole = {
+        "experiment_state-1.json": b'{"trial_data": []}',
+        "searcher-state-1.pkl": pickle.dumps({"drawn": [1, 2]}),
+    }
+    source = tmp_path / "source"
+    source.mkdir()
+    for name, data in whole.items():
+        (source / name).write_bytes(data)
+        run.write_bytes(name, data)
+    assert not is_cut_off(run)
+    keep_record(run, source)
+    name = {"state": "experiment_state-1.json", "searcher": "searcher-state-1.pkl"}.get(damage)
+    name = name or "experiment_state-2.json"
+    run.write_bytes(name, (run.read_bytes(name) if run.exists(name) else b"{")[:-1])
+    assert is_cut_off(run)
+    (source / "experiment_state-1.json").write_bytes(b"{")
+    keep_record(run, source)  # leaves the whole copy alone
+    assert restore_record(run) and not is_cut_off(run)
+    assert {n: run.read_bytes(n) for n in whole} == whole
 
 
 @pytest.mark.slow
