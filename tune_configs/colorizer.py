@@ -8,6 +8,7 @@ import os
 from ray import tune
 from ray.tune.schedulers import ASHAScheduler
 
+from algorithms.noisy.config import ActivationName
 from arcadia.errors import UserError
 from arcadia.tuning import Space
 from pipelines.colorization import ColorizerOptions, NetworkOptions, sweep_trial
@@ -18,11 +19,18 @@ _STEPS = 20_000
 
 
 def trial(
-    *, alpha: float, width: float, optimizer: OptimiserName, image_size: int, data: str, seed: int
+    *,
+    alpha: float,
+    width: float,
+    optimizer: OptimiserName,
+    activation: ActivationName,
+    image_size: int,
+    data: str,
+    seed: int,
 ) -> None:
     """Trains one; its validations are what Tune sees."""
     options = ColorizerOptions(
-        network=NetworkOptions(width=width, image_size=image_size),
+        network=NetworkOptions(width=width, image_size=image_size, activation=activation),
         alpha=alpha,
         optimizer=optimizer,
         batch_size=64,
@@ -42,6 +50,7 @@ def sweep() -> tuple[Space, tune.TuneConfig]:
             "alpha": tune.loguniform(1e-4, 1e-1),
             "width": tune.choice([0.25, 0.5]),
             "optimizer": tune.choice(["adadelta", "adam"]),
+            "activation": "relu",  # tune.choice(["relu", "noisy_hard_tanh"]) compares noisy ones
             "image_size": 224,
             "data": os.path.abspath(os.environ["ARCADIA_PLACES"]),
             "seed": 0,

@@ -10,6 +10,7 @@ from arcadia.runs import RunFolder
 
 SHRUNKEN = """
 import dataclasses
+from ray import tune
 import tune_configs.colorizer as whole
 
 def trial(*, width, image_size, **others):
@@ -19,7 +20,8 @@ def trial(*, width, image_size, **others):
 def sweep():
     whole._STEPS = 40
     space, tune_config = whole.sweep()
-    tune_config.num_samples = 2
+    space.parameters["activation"] = tune.grid_search(["relu", "noisy_hard_tanh"])
+    tune_config.num_samples = 1
     return dataclasses.replace(space, trainable=trial), tune_config
 """
 
@@ -36,8 +38,10 @@ def test_the_sweep_runs_shrunken(ready: Path, tmp_path: Path, monkeypatch, capsy
     assert (result["trials"], result["failed"]) == (2, 0)
     best = result["best"]
     assert best["metric"] == "ab_mse" and best["value"] > 0
-    assert {"alpha", "width", "optimizer"} <= set(best["parameters"])
+    assert {"alpha", "width", "optimizer", "activation"} <= set(best["parameters"])
     assert len(list((tmp_path / "sweep").glob("trial_*/run/run.json"))) == 2
+    files = [json.loads(file.read_text()) for file in (tmp_path / "sweep").glob("*/params.json")]
+    assert {own["activation"] for own in files} == {"relu", "noisy_hard_tanh"}
     # The best one is a run as any other.
     assert RunFolder.open(best["checkpoint"]).status == "completed"
 
