@@ -75,7 +75,7 @@ def demo(argv: list[str], prog: str) -> dict[str, Any]:
     Raises:
         UserError: the folder holds a demo, or a part cannot be begun.
     """
-    from arcadia.demo_page import write_index, write_note
+    from arcadia.demo_page import write_note
 
     options = parse(DemoOptions, argv, prog)
     folder = Path(options.run_dir) if options.run_dir else default_run_dir("demo")
@@ -97,11 +97,13 @@ def demo(argv: list[str], prog: str) -> dict[str, Any]:
             write_note(folder / part.name, part)
             if "stopped" in {found.get("status") for found in results.values()}:
                 break
-    finally:
-        begun = [part for part in parts if RunFolder.is_run(folder / part.name)]
-        index = write_index(Storage.at(str(folder)), begun) if begun else None
-        if index is None and not options.run_dir:
+    except BaseException:
+        with contextlib.suppress(Exception):  # what ended it is what is told
+            _index(folder, parts)
+        if not options.run_dir:
             _remove_empty(folder)
+        raise
+    index = _index(folder, parts)
     print(f"All of it on one page: {index}", flush=True)
     return {"run": str(folder), "report": index, "parts": results}
 
@@ -173,6 +175,14 @@ def _call(name: str, words: Sequence[str]) -> dict[str, Any]:
     result = COMMANDS[name].load()(list(words), f"arcadia {name}")
     print(flush=True)
     return result or {}
+
+
+def _index(folder: Path, parts: Sequence[Part]) -> str | None:
+    """The page of what was begun, if anything was."""
+    from arcadia.demo_page import write_index
+
+    begun = [part for part in parts if RunFolder.is_run(folder / part.name)]
+    return write_index(Storage.at(str(folder)), begun) if begun else None
 
 
 def _remove_empty(folder: Path) -> None:

@@ -38,7 +38,9 @@ def write_index(storage: Storage, parts: Sequence[Part]) -> str:
     """
 
     def cover(report: Report) -> None:
-        report.note("Minutes on this machine: all of it works; nothing of it is trained to an end.")
+        report.note(
+            "Some minutes on this machine. Below each part stands what it is, and what not."
+        )
         for part in parts:
             _add(report, RunFolder.open(storage.below(part.name)), part)
 

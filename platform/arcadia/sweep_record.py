@@ -88,10 +88,11 @@ def restore_record(run: RunFolder) -> bool:
 
 
 def is_cut_off(run: RunFolder) -> bool:
-    """Whether Tune's own record of how the trials stand cannot be read."""
+    """Whether Tune's own record of how the trials stand is there and cannot be read."""
     names = [name for name in run.storage.list() if "/" not in name]
-    own = [name for name in names if name.endswith(".pkl")] + _states(names)[-1:]
-    return not _is_whole({name: run.read_bytes(name) for name in own})
+    states = _states(names)
+    own = [name for name in names if name.endswith(".pkl")] + states[-1:]
+    return bool(states) and not _is_whole({name: run.read_bytes(name) for name in own})
 
 
 def _states(names: Iterable[str]) -> list[str]:

@@ -178,7 +178,7 @@ def test_a_full_disk_ends_a_sweep_in_one_line_and_with_room_it_goes_on(tmp_path,
 @pytest.mark.parametrize("damage", ["state", "searcher", "later"])
 def test_a_record_that_is_cut_off_comes_back_from_the_copy(damage: str, tmp_path: Path):
     run = RunFolder.create(tmp_path / "run", kind="tune", config={}, seed=None)
-    assert is_cut_off(run) and not restore_record(run), "there is no record"
+    assert not is_cut_off(run) and not restore_record(run), "there is no record"
     whole = {
         "experiment_state-1.json": b'{"trial_data": []}',
         "searcher-state-1.pkl": pickle.dumps({"drawn": [1, 2]}),

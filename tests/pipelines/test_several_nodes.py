@@ -1,11 +1,6 @@
 """Jobs of the pipelines on several nodes with a GPU each, of Ray's account, one of which goes."""
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -13,29 +8,14 @@ from arcadia.media import probe
 from arcadia.runs import RunFolder
 from pipelines.places import PreparedData
 from tests.pipelines.several_nodes import WORKERS
-
-ROOT = Path(__file__).parents[2]
-
-
-def told_of(job: str, folder: Path) -> dict[str, Any]:
-    """What the script says; it starts a cluster of four nodes in a process of its own."""
-    environment = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'platform'}"}
-    ran = subprocess.run(
-        [sys.executable, "-m", "tests.pipelines.several_nodes", job, str(folder)],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=400,
-    )
-    assert ran.returncode == 0, ran.stderr[-3000:]
-    return json.loads(ran.stdout.strip().splitlines()[-1])
+from tests.scripts import told_by
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("job", list(WORKERS))
 def test_workers_land_where_gpus_are_and_a_node_goes(job: str, tmp_path: Path):
-    told = told_of(job, tmp_path)
+    script = "tests.pipelines.several_nodes"
+    told, _ = told_by(script, job, str(tmp_path), timeout_s=400)
     assert told["code"] == 0, told["said"]
     worker, gone = WORKERS[job], told["gone"]
     before = {name for name, seen in told["before"].items() if worker in seen}
