@@ -211,8 +211,8 @@ class Distributed:
             self.levels[name].replay.suspect(i)
         for name, i, status in report.statuses:
             self.levels[name].replay.note(i, status)
-        for episode in report.episodes:
-            episode.end_step += self.num_env_steps
+        for episode in report.episodes:  # no later than the steps that count; some may be lost
+            episode.end_step = self.num_env_steps + min(episode.end_step, report.num_steps)
         self._episodes += report.episodes
         self._num_lost += report.num_lost
         self._num_others_lost += report.num_others_lost

@@ -32,7 +32,8 @@ class Episode:
     is_terminated: bool = False
     is_truncated: bool = False
     end_step: int = 0
-    """Steps the runner had taken in all with the episode's latest one; no two episodes share it."""
+    """Steps the runner had taken in all with the episode's latest one; no two episodes share it,
+    but where a replay shard died with the steps that were on their way to it."""
     goals: list[tuple[int, bool]] = field(default_factory=list)
     """Goals that came to their ends, of h-DQN, and whether they were reached."""
 

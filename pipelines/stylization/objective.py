@@ -299,4 +299,7 @@ class Objective:
 
 
 def _add(image: Tensor, gradient: Tensor) -> None:
+    # Laid out as the picture, which torch's L-BFGS takes for granted: networks on GPUs answer with
+    # channels last.
+    gradient = gradient.contiguous()
     image.grad = gradient if image.grad is None else image.grad + gradient

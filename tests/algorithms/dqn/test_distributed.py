@@ -12,8 +12,10 @@ import ray
 import torch
 
 from algorithms.dqn import DQN, DQNConfig, learners
+from algorithms.dqn.episodes import Episode
 from algorithms.dqn.learners import LearnerActors
 from algorithms.dqn.options import MAX_STEPS_AHEAD
+from algorithms.dqn.pushing import Report
 from algorithms.replay.sharded import ShardedReplay
 from tests.algorithms.dqn.faults import kill, loop_of, num_stored, pid_of, shard_pids, train_until
 
@@ -91,6 +93,25 @@ def test_actors_play_store_and_learn(algo: DQN):
     # Priorities came back: they are not all those that new records enter with.
     masses = [s.mass / s.num_transitions for s in replay_of(algo).statuses]
     assert all(mass != 1 for mass in masses)
+
+
+def test_curves_never_go_back_where_steps_are_lost(algo: DQN, monkeypatch: pytest.MonkeyPatch):
+    loop = loop_of(algo)
+    loop.settle()
+    # The fixture's own counters stay as they are.
+    monkeypatch.setattr(loop, "levels", {})
+    monkeypatch.setattr(loop, "_episodes", [])
+    for name in ("num_env_steps", "_num_lost", "epsilon"):
+        monkeypatch.setattr(loop, name, getattr(loop, name))
+    before = loop.num_env_steps
+    # Of 16 steps those of a shard that died are missing.
+    loop._hear_of_steps(Report(num_steps=8, num_lost=8, episodes=ended(3, 8, 13)))
+    loop._hear_of_steps(Report(num_steps=16, episodes=ended(1)))
+    assert [episode.end_step - before for episode in loop._episodes] == [3, 8, 8, 9]
+
+
+def ended(*steps: int) -> list[Episode]:
+    return [Episode(id_="", index=0, env_index=0, end_step=step) for step in steps]
 
 
 def test_learners_stay_equal_and_runners_get_their_network(algo: DQN):

@@ -90,6 +90,18 @@ def test_the_gradient_is_that_of_the_loss(network):
     )
 
 
+@pytest.mark.parametrize("tile", [None, 64])
+def test_a_gradient_is_laid_out_as_the_picture(tile):
+    """As torch's L-BFGS wants it, where the network has channels last, too, as on a GPU."""
+    network = _random_network(["relu3_2", *STYLE]).to(memory_format=torch.channels_last)
+    network.register_forward_pre_hook(
+        lambda _, given: (given[0].contiguous(memory_format=torch.channels_last),)
+    )
+    objective = _objective(network, tile=tile)
+    targets = _targets(objective, (96, 96), with_map=False)
+    assert _gradient(objective, _pictures(96, 96)[0], targets)[1].is_contiguous()
+
+
 @pytest.mark.parametrize("size", [(144, 112), (66, 151), (97, 64)])
 @pytest.mark.parametrize("with_map", [False, True])
 def test_tiles_give_the_loss_and_the_gradient_of_the_whole(network, size, with_map):
