@@ -7,7 +7,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3; do \
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: demo test test-all lint format bench-dqn bench-replay bench-scaling bench-stylization bench-colorization bench-chaos clean venv
+.PHONY: demo test test-all test-gpu lint format bench-dqn bench-replay bench-scaling bench-stylization bench-colorization bench-chaos clean venv
 
 demo: $(INSTALLED)
 	$(BIN)/arcadia demo $(ARGS)
@@ -17,6 +17,9 @@ test: $(INSTALLED)
 
 test-all: $(INSTALLED)
 	$(BIN)/python -m pytest $(ARGS)
+
+test-gpu: $(INSTALLED)
+	ARCADIA_TEST_GPU=1 $(BIN)/python -m pytest -m gpu $(ARGS)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

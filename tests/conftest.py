@@ -19,10 +19,22 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("RAY_LOG_TO_DRIVER", "0")
 os.environ.pop("RAY_ADDRESS", None)  # the tests never run on somebody's cluster
+if os.environ.get("ARCADIA_TEST_GPU") != "1":  # the same computations on all machines
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 from arcadia.cluster import connect, state_environment
 
 state_environment()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skips the tests of GPUs where there is none, or where nobody asked for them."""
+    import torch
+
+    skip = pytest.mark.skip(reason="no GPU, or ARCADIA_TEST_GPU is not 1: see `make test-gpu`")
+    for item in items if not torch.cuda.is_available() else []:
+        if item.get_closest_marker("gpu"):
+            item.add_marker(skip)
 
 
 @pytest.fixture(scope="session")

@@ -68,9 +68,10 @@ def workers_for(
     chosen = min(number or max(most, 1), num_parts)
     own = num_cpus or (1 if of_each else max(min(cpus // chosen, at_once), 1))
     if own * chosen > cpus or (of_each and chosen > most):
+        with_gpus = f", num_gpus_per_worker {of_each:g}" if of_each else ""
         raise UserError(
-            f"num_workers {chosen}, num_cpus_per_worker {own}: the cluster has {cpus} CPUs and "
-            f"{gpus} GPUs; give fewer"
+            f"num_workers {chosen}, num_cpus_per_worker {own}{with_gpus}: the cluster has {cpus} "
+            f"CPUs and {gpus} GPUs; give fewer"
         )
     return Workers(
         number=chosen,

@@ -45,7 +45,7 @@ def test_neighbours_are_those_that_share_a_memory():
         ({"CPU": 4}, {"num_gpus": 1}, "num_gpus_per_worker 1: the cluster has 0 GPUs"),
         ({"CPU": 4, "GPU": 4}, {"num_gpus": 1.5}, "above 1 it must be a whole number"),
         ({"CPU": 4}, {"number": 5}, "num_workers 5, num_cpus_per_worker 1: the cluster has 4 CPUs"),
-        ({"CPU": 4, "GPU": 1}, {"number": 2}, "and 1 GPUs; give fewer"),
+        ({"CPU": 4, "GPU": 1}, {"number": 2}, "num_gpus_per_worker 1: the cluster"),
         ({"CPU": 8}, {"num_cpus": 8, "largest_node_cpus": 4}, "no machine has more than 4 CPUs"),
     ],
 )

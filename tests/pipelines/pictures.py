@@ -1,9 +1,12 @@
 """Small pictures and what is in their files."""
 
 import io
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
+
+from arcadia.media import VideoWriter, write_image
 
 
 def colorful(height: int = 48, width: int = 64, seed: int = 0) -> np.ndarray:
@@ -34,3 +37,21 @@ def decoded(data: bytes) -> np.ndarray:
     with Image.open(io.BytesIO(data)) as image:
         assert image.format == "JPEG"
         return np.asarray(image.convert("RGB"))
+
+
+def make_pictures(folder: Path, number: int) -> Path:
+    """So many pictures of 64 x 96 in folders of two classes."""
+    for label in ("one", "two"):
+        for i in range(number // 2):
+            write_image(folder / label / f"{i:03d}.png", colorful(64, 96, seed=i))
+    return folder
+
+
+def make_film(path: Path, frames: int) -> Path:
+    """One shot of 64 x 96 that moves to the right; others by other names."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture = colorful(64, 96, seed=len(path.name))
+    with VideoWriter(path, 25) as video:
+        for i in range(frames):
+            video.write(np.roll(picture, i, axis=1))
+    return path

@@ -17,7 +17,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import numpy as np
 import psutil
 import ray
 from ray.cluster_utils import Cluster
@@ -26,8 +25,8 @@ from ray.train.torch import TorchConfig, TorchTrainer
 from arcadia import ray_train
 from arcadia.cli import main as arcadia
 from arcadia.demo import ASSETS
-from arcadia.media import VideoWriter, write_image
-from tests.pipelines.pictures import colorful
+from arcadia.media import write_image
+from tests.pipelines.pictures import colorful, make_film, make_pictures
 
 _GPU_NODE = dict(num_cpus=2, num_gpus=1)
 
@@ -78,22 +77,6 @@ def _titles(raylet: int) -> Iterator[str]:
                 title = process.cmdline()[0]
                 if title.startswith("ray::") and title != "ray::IDLE":
                     yield title.removeprefix("ray::").split(".")[0]
-
-
-def make_pictures(folder: Path, number: int) -> Path:
-    for label in ("one", "two"):
-        for i in range(number // 2):
-            write_image(folder / label / f"{i:03d}.png", colorful(64, 96, seed=i))
-    return folder
-
-
-def make_film(path: Path, frames: int) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    picture = colorful(64, 96, seed=len(path.name))
-    with VideoWriter(path, 25) as video:
-        for i in range(frames):
-            video.write(np.roll(picture, i, axis=1))
-    return path
 
 
 def some(folder: Path, pattern: str, number: int = 1) -> Callable[[], bool]:

@@ -16,7 +16,7 @@ from algorithms.dqn.learner import DQNLearner
 from algorithms.hdqn import HDQNConfig
 from algorithms.replay import Batch
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no GPU")
+pytestmark = pytest.mark.gpu
 
 PLANES = 4  # of a state
 SMALL = dict(

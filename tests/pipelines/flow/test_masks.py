@@ -180,7 +180,7 @@ def test_the_answer_is_of_the_kind_of_the_question():
     assert (halves.numpy() == doubles).all()  # these motions are whole pixels
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.gpu
 def test_a_mask_is_made_on_the_flows_device():
     scene = MovingScene(height=144, width=192, radius=36, pan=(2.3, 0.4))
     flows = [torch.from_numpy(flow) for flow in (scene.flow(0, 1), scene.flow(1, 0))]
