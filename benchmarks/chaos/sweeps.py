@@ -9,7 +9,7 @@ from benchmarks.chaos.counters import Kept, beyond_checkpoints, falling, read_at
 from benchmarks.chaos.kind import Ended, Kind, last_checkpoint
 
 _TRIALS, _AT_ONCE = 4, 2
-_STEPS_PER_S = 50.0  # of a trial, beside another one
+_STEPS_PER_S = 75  # of a trial, beside another one
 _REPORTS = 50  # of each trial
 _SWEEP = """\
 import dataclasses
