@@ -16,6 +16,7 @@ test: $(INSTALLED)
 	$(BIN)/python -m pytest -m "not slow" $(ARGS)
 
 test-all: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,mlflow,optuna,wandb]'
 	$(BIN)/python -m pytest $(ARGS)
 
 test-gpu: $(INSTALLED)

@@ -1,6 +1,7 @@
 """The repository's own promises: its layout, its pins, the direction of its imports."""
 
 import ast
+import itertools
 import re
 import subprocess
 import tomllib
@@ -55,7 +56,7 @@ def test_what_is_pinned_is_what_the_project_asks_for():
     pins = {canonicalize_name(name): version for name, version in pins.items()}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    for wanted in [*project["dependencies"], *extras["dev"], *extras["export"]]:
+    for wanted in [*project["dependencies"], *itertools.chain(*extras.values())]:
         requirement = Requirement(wanted)
         if requirement.name == project["name"]:  # an extra that takes in another
             assert requirement.extras <= set(extras)

@@ -302,6 +302,7 @@ def test_optuna_searches_where_it_is_installed(tmp_path: Path, capsys):
 @pytest.mark.usefixtures("ray_session")
 def test_mlflow_gets_the_trials_where_it_is_installed(tmp_path: Path, capsys, monkeypatch):
     mlflow: Any = pytest.importorskip("mlflow")
+    pytest.importorskip("sqlalchemy", reason="MLflow's store of the test's own is SQLite")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     file = counts(tmp_path)
     words = ["--run-dir", f"{tmp_path}/run", "--mlflow", "heights", "--json"]
@@ -313,19 +314,19 @@ def test_mlflow_gets_the_trials_where_it_is_installed(tmp_path: Path, capsys, mo
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("ray_session")
 def test_weights_and_biases_gets_the_trials_where_it_is_installed(
-    tmp_path: Path, capsys, monkeypatch
+    tmp_path: Path, begun: Any, monkeypatch: pytest.MonkeyPatch
 ):
     pytest.importorskip("wandb")
+    # An actor of Ray's writes them, in the environment in which Ray was started.
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
     monkeypatch.setenv("WANDB_DIR", str(tmp_path))
-    file = counts(tmp_path)
     words = ["--run-dir", f"{tmp_path}/run", "--wandb", "heights", "--json"]
-    assert main(["tune", file, *words]) == 0
-    assert json.loads(capsys.readouterr().out.splitlines()[-1])["failed"] == 0
-    assert len(list(tmp_path.rglob("offline-run-*/*.wandb"))) == 3
+    out, error = begun(counts(tmp_path), *words).communicate(timeout=240)
+    assert json.loads(out.splitlines()[-1])["failed"] == 0, error
+    written = list(tmp_path.rglob("offline-run-*/*.wandb"))
+    assert len(written) == 3 and all(b"height" in path.read_bytes() for path in written)
 
 
 @pytest.mark.parametrize(
