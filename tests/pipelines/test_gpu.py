@@ -134,7 +134,8 @@ def test_a_film_is_painted_as_on_a_cpu(
     ):
         out = tmp_path / f"{name}.mp4"
         done = call(f"{words} --run-dir {tmp_path}/{name} --output {out} {where}")
-        assert done.result["frames_painted"] == 8 and done.result["problems"] == []
+        passes = 2 if "passes" in more else 1
+        assert done.result["frames_painted"] == 8 * passes and done.result["problems"] == []
         assert probe(out).num_frames == 8
         run = RunFolder.open(tmp_path / name)
         records = records_of(run, VideoPlan.load(run.storage, "film"))
