@@ -84,7 +84,7 @@ def _watch_network(clock: Clock, online: Any, target: Any, optimizer: Any) -> No
 
 
 def _plain_loop(clock: Clock) -> Any:
-    from benchmarks.dqn_contenders import PlainLoop
+    from benchmarks.dqn_contenders.plain import PlainLoop
 
     loop = PlainLoop()
     _watch_network(clock, loop.online, loop.target, loop.optimizer)
@@ -97,7 +97,7 @@ def _plain_loop(clock: Clock) -> Any:
 
 def _arcadia(clock: Clock, **options: Any) -> Any:
     from algorithms.dqn import updates
-    from benchmarks.dqn_contenders import Arcadia
+    from benchmarks.dqn_contenders.ours import Arcadia
 
     contender = Arcadia(**options)
     algo = contender.algo
@@ -124,7 +124,7 @@ def profile(*, turns: int, seconds: float, warm_up_s: float) -> dict[str, dict[s
     """
     import torch
 
-    from benchmarks.dqn_contenders import NUM_ENVS
+    from benchmarks.dqn_contenders.task import NUM_ENVS
 
     clock = Clock()
     clock.watch(torch.Tensor, "backward", "backward")  # both loops'
@@ -165,7 +165,7 @@ def profile(*, turns: int, seconds: float, warm_up_s: float) -> dict[str, dict[s
 
 def show(profiles: dict[str, dict[str, Any]], threads: int) -> None:
     """Prints one table, and the bound that arithmetic alone sets."""
-    from benchmarks.dqn_contenders import NUM_ENVS
+    from benchmarks.dqn_contenders.task import NUM_ENVS
 
     print(f"ms a tick (of this thread's CPU), {threads} threads")
     print(f"{'':<16}" + "".join(f"{name:>22}" for name in profiles))
