@@ -105,13 +105,27 @@ def test_ray_train_prepares_trains_and_colours(server: ObjectServer, tmp_path: P
 
 def test_a_sweep_stands_there_with_its_trials(server: ObjectServer, tmp_path: Path):
     (tmp_path / "sweep.py").write_text(SWEEP)
-    run = "s3://arcadia/runs/sweep"
+    run = "s3://arcadia/runs/sweep?region=us-east-1"
     done = call(server, "tune", tmp_path / "sweep.py", "--run-dir", run)
     assert done.code == 0, done.error
     assert (done.result["trials"], done.result["failed"]) == (2, 0)
     sweep = RunFolder.open(run)
     assert sweep.status == "completed" and sweep.exists("comparison.png")
-    assert done.result["index"] == f"{run}/index.html" and sweep.exists("index.html")
+    assert sweep.exists("tuner.pkl") and len(RunFolder.open(run).storage.list()) > 10
+    assert done.result["index"] == "s3://arcadia/runs/sweep/index.html"
+    assert sweep.exists("index.html")
+    done = call(server, "tune", "--resume", run)
+    assert done.code == 0 and done.result["trials"] == 2, done.error
+
+
+def test_seeds_are_folders_of_their_own_there(server: ObjectServer):
+    run = "s3://arcadia/runs/seeds?region=us-east-1"
+    words = ["--seeds", 2, "--seed", 3, "--total-frames", 500, "--run-dir", run]
+    done = call(server, "train", "dqn", *CARTPOLE, *words)
+    assert done.code == 0, done.error
+    for seed in (3, 4):
+        found = RunFolder.open(f"s3://arcadia/runs/seeds/seed-{seed}?region=us-east-1")
+        assert found.status == "completed" and found.seed == seed
 
 
 def test_an_outage_in_the_middle_leaves_the_last_good_checkpoint(server: ObjectServer):

@@ -10,11 +10,12 @@ import json
 import re
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from arcadia.media import VideoWriter, write_image
+from arcadia.media import VideoWriter, probe, write_image
 from arcadia.runs import RunFolder
 from tests.pipelines.pictures import colorful
 from tests.submitting import Submitted, ray_job, submit
@@ -69,22 +70,37 @@ def prepared(head, tmp_path_factory) -> tuple[Path, Path]:
     return folder / "data", folder / "run"
 
 
-def test_dqn_with_actors_trains_is_judged_and_reported(head, tmp_path: Path):
+def test_dqn_with_actors_trains_is_judged_filmed_exported_and_reported(head, tmp_path: Path):
+    run = tmp_path / "run"
     done = submit(
-        *(head, *ARCADIA, "train", "dqn", "--env", "CartPole-v1", "--no-clip-rewards"),
-        *("--run-dir", tmp_path / "run", "--total-frames", 1500, "--learning-starts", 200),
+        *(head, *ARCADIA, "train", "dqn", "--game", "pong", "--max-episode-frames", 600),
+        *("--run-dir", run, "--total-frames", 6000, "--learning-starts", 200),
+        *("--held-out-states", 24, "--replay-capacity", 5000, "--eval-period-frames", 0),
         *("--steps-per-iteration", 250, "--num-env-runners", 1, "--seed", 1, "--json"),
     )
     check(done)
     assert done.result["status"] == "completed"
-    assert RunFolder.open(tmp_path / "run").checkpoints()
+    assert RunFolder.open(run).checkpoints()
     done = submit(
-        *(head, *ARCADIA, "evaluate", tmp_path / "run", "--episodes", 2),
-        *("--num-env-runners", 1, "--json"),
+        *(head, *ARCADIA, "evaluate", run, "--episodes", 2, "--num-env-runners", 1, "--json")
     )
     check(done)
-    assert done.result["mean"] > 0
-    done = submit(head, *ARCADIA, "report", tmp_path / "run", "--json")
+    assert len(done.result["returns"]) == 2
+    done = submit(head, *ARCADIA, "watch", run, "--max-seconds", 2, "--json")
+    check(done)
+    assert probe(done.result["film"]).num_frames == 30
+    done = submit(head, *ARCADIA, "export", run, "--json")
+    check(done)
+    assert (run / "policy.onnx").exists()
+    done = submit(head, *ARCADIA, "report", run, "--json")
+    check(done)
+    assert Path(done.result["report"]).stat().st_size > 10_000
+
+
+def test_a_part_of_the_demo(head, tmp_path: Path):
+    done = submit(
+        *(head, *ARCADIA, "demo", "--parts", "chain", "--run-dir", tmp_path / "demo", "--json")
+    )
     check(done)
     assert Path(done.result["report"]).stat().st_size > 10_000
 
@@ -149,34 +165,59 @@ def test_a_mistake_is_one_line_and_the_job_fails_with_its_code(head):
     assert "Traceback" not in done.log
 
 
-def test_a_job_that_is_stopped_leaves_a_checkpoint_and_goes_on(head, tmp_path: Path):
-    words = [
-        *(*ARCADIA, "train", "dqn", "--env", "CartPole-v1", "--run-dir", tmp_path / "run"),
-        *("--total-frames", 10_000_000, "--learning-starts", 500, "--seed", 1),
-    ]
+def stopped(head, *words: object, begun: Callable[[], object], name: str) -> Submitted:
+    """A job that `ray job stop` is told of when it has begun; what its submitter saw."""
     log: list[Submitted] = []
-    thread = threading.Thread(
-        target=lambda: log.append(submit(head, *words, submission_id="to-be-stopped"))
-    )
+    thread = threading.Thread(target=lambda: log.append(submit(head, *words, submission_id=name)))
     thread.start()
-    for _ in range(900):
-        if list((tmp_path / "run" / "tensorboard").glob("events*")):
-            break
+    until = time.monotonic() + 120
+    while thread.is_alive() and time.monotonic() < until and not begun():
         time.sleep(0.1)
     time.sleep(3)
-    said = ray_job(head, "stop", "to-be-stopped")
+    said = ray_job(head, "stop", name)
     thread.join()
-    assert "was stopped" in said, said
-    run = RunFolder.open(tmp_path / "run")
+    assert "was stopped" in said, (said, log[0].log[-4000:])
+    return log[0]
+
+
+@pytest.mark.parametrize("kind", ["dqn", "sequence"])
+def test_a_training_that_is_stopped_leaves_a_checkpoint_and_goes_on(head, kind, tmp_path: Path):
+    folder = tmp_path / "run"
+    words, more = {
+        "dqn": (
+            ["--env", "CartPole-v1", "--total-frames", 10_000_000, "--learning-starts", 500],
+            ["--minutes", 0.02],
+        ),
+        "sequence": (["--steps", 1_000_000, "--hidden-size", 8], ["--minutes", 0.05]),
+    }[kind]
+    stopped(
+        *(head, *ARCADIA, "train", kind, *words, "--run-dir", folder, "--seed", 1),
+        begun=lambda: list((folder / "tensorboard").glob("events*")),
+        name=f"stopped-{kind}",
+    )
+    run = RunFolder.open(folder)
     assert run.status == "stopped"
     (step,) = run.checkpoints()[-1:]
     assert step > 0
-    done = submit(
-        *(head, *ARCADIA, "train", "dqn", "--resume", tmp_path / "run"),
-        *("--minutes", 0.02, "--json"),
-    )
+    done = submit(head, *ARCADIA, "train", kind, "--resume", folder, *more, "--json")
     check(done)
-    assert RunFolder.open(tmp_path / "run").checkpoints()[-1] > step
+    assert RunFolder.open(folder).checkpoints()[-1] > step
+
+
+def test_a_sweep_that_is_stopped_goes_on(head, tmp_path: Path):
+    folder = tmp_path / "run"
+    (tmp_path / "sweep.py").write_text(SWEEP.replace('"steps": 20', '"steps": 400'))
+    log = stopped(
+        *(head, *ARCADIA, "tune", tmp_path / "sweep.py", "--run-dir", folder),
+        *("--max-concurrent-trials", 1),
+        begun=lambda: list(folder.glob("trial_*/run/tensorboard/events*")),
+        name="stopped-sweep",
+    ).log
+    assert f"arcadia tune --resume {folder} goes on" in log
+    assert RunFolder.open(folder).status == "stopped"
+    done = submit(head, *ARCADIA, "tune", "--resume", folder, "--json")
+    assert done.code == 0, done.log[-4000:]
+    assert (done.result["trials"], done.result["failed"]) == (2, 0)
 
 
 def test_tokens_are_in_no_log_and_no_run(head, tmp_path: Path):

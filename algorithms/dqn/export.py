@@ -126,7 +126,8 @@ def write_onnx(exported: Exported, path: Path, described: dict[str, str]) -> flo
         import onnxscript  # noqa: F401  torch's exporter needs it
     except ImportError as error:
         raise UserError(
-            f"export: the package {error.name} is missing; pip install 'arcadia[export]'"
+            f"export: the package {error.name} is missing; in Arcadia's folder: pip "
+            "install -c constraints.txt -e '.[export]'"
         ) from error
     network, inputs, output = exported
     with _quiet():

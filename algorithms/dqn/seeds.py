@@ -32,6 +32,7 @@ from arcadia.progress import Progress
 from arcadia.report import Report
 from arcadia.runs import RunFolder, default_run_dir
 from arcadia.stop import StopSignal
+from arcadia.storage import Storage
 from arcadia.telemetry import read_scalars
 
 if TYPE_CHECKING:
@@ -139,14 +140,8 @@ def run_seeds(
         folder.set_status("running")
     seeds = list(range(first, first + command.seeds))
     print(f"Run: {folder.storage.shown()}", flush=True)
-    with StopSignal() as stop:
-        try:
-            results, failures = _train_all(command, words, folder, seeds, stop)
-        except BaseException as error:
-            status = "stopped" if isinstance(error, KeyboardInterrupt) else "failed"
-            with contextlib.suppress(UserError):
-                folder.set_status(status, error=f"{type(error).__name__}: {error}")
-            raise
+    with StopSignal() as stop, folder.noting_failure():
+        results, failures = _train_all(command, words, folder, seeds, stop)
         summary = summarize(folder)
         status = "failed" if failures else "stopped" if stop.requested else "completed"
         folder.set_status(status)
@@ -187,7 +182,7 @@ def _train_all(
     restarts = dict.fromkeys(seeds, 0)
 
     def begin(seed: int) -> None:
-        run_dir = f"{folder.uri.rstrip('/')}/seed-{seed}"
+        run_dir = _place(folder, seed).uri
         own = dataclasses.replace(command, run_dir=run_dir, seed=seed, seeds=None, resume=None)
         actors[seed] = remote.remote(own, words, num_cpus)
         turns[actors[seed].turn.remote(False)] = seed
@@ -241,8 +236,13 @@ def _train_all(
 def members(folder: RunFolder) -> list[RunFolder]:
     """The runs of the seeds, in their order; those that have begun."""
     first, number = folder.seed or 0, folder.config["seeds"]
-    places = [f"{folder.uri.rstrip('/')}/seed-{first + i}" for i in range(number)]
-    return [RunFolder.open(place) for place in places if RunFolder.is_run(place)]
+    places = [_place(folder, first + i) for i in range(number)]
+    return [RunFolder.open(place) for place in places if place.exists("run.json")]
+
+
+def _place(folder: RunFolder, seed: int) -> Storage:
+    """Where the run of a seed is."""
+    return folder.storage.below(f"seed-{seed}")
 
 
 def summarize(folder: RunFolder) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +11,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from algorithms.envs.vector import GOES_ON, FrameStep, Moment
 from arcadia.errors import UserError, did_you_mean
+from arcadia.importing import import_named
 
 
 def check_env(name: str) -> None:
@@ -41,7 +41,7 @@ def _check_path(path: str) -> None:
     module, _, name = path.partition(":") if is_id else path.rpartition(".")
     found: Any = None
     try:
-        found = importlib.import_module(module)
+        found = import_named(module)
         if not is_id:
             found = getattr(found, name)
     except (ImportError, AttributeError, ValueError, TypeError) as error:

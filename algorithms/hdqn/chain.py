@@ -130,7 +130,7 @@ def run_chain(
         run.set_status("running")
     print(f"Run: {run.storage.shown()}", flush=True)
     todo = [(name, seed + i) for i in range(options.num_seeds) for name in LEARNERS]
-    with StopSignal() as stop:
+    with StopSignal() as stop, run.noting_failure():
         total = options.episodes * len(todo)
         with Progress(total, "episodes", "h-DQN and Q-learning on the chain") as progress:
             for i, (name, own) in enumerate(todo):

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import os
-import sys
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from ray.rllib.core.rl_module import RLModuleSpec
@@ -16,6 +14,7 @@ from algorithms.hdqn.goals import GoalSpace
 from algorithms.hdqn.options import CONTROLLER, META, HDQNOptions
 from algorithms.hdqn.presets import preset
 from arcadia.errors import UserError, did_you_mean
+from arcadia.importing import import_named
 
 if TYPE_CHECKING:
     from algorithms.dqn.policy import TrainedPolicy
@@ -98,11 +97,8 @@ class HDQNConfig(DQNConfig):
         if not isinstance(target, str) or not all(target.partition(":")):
             raise UserError(f"goals {target!r}: must be module:Class, the path of a GoalSpace")
         module, _, name = target.partition(":")
-        # The arcadia command does not look there by itself, as python -m does.
-        if os.getcwd() not in sys.path:
-            sys.path.append(os.getcwd())
         try:
-            goals_class = getattr(importlib.import_module(module), name)
+            goals_class = getattr(import_named(module), name)
         except (ImportError, AttributeError, ValueError) as error:
             raise UserError(f'goals "{target}": cannot be loaded: {error}') from error
         if not (isinstance(goals_class, type) and issubclass(goals_class, GoalSpace)):

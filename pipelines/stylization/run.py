@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import functools
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -100,7 +100,7 @@ class Stylization:
                 ) from None
             if self._command.estimate:
                 return {"estimate": estimated, "problems": self._problems}
-            with contextlib.ExitStack() as lock, self._status_of_a_failure():
+            with contextlib.ExitStack() as lock:
                 self._begin(plans, lock)
                 return self._carry_on(plans, parts, workers)
 
@@ -123,18 +123,6 @@ class Stylization:
         except UserError as error:  # the disk is full: what was done is told all the same
             self._problems.append(str(error))
         return self._result(plans, written, painted, path, was_stopped)
-
-    @contextlib.contextmanager
-    def _status_of_a_failure(self) -> Iterator[None]:
-        try:
-            yield
-        except Incomplete:
-            raise
-        except BaseException as error:
-            is_stop = isinstance(error, KeyboardInterrupt)
-            with contextlib.suppress(UserError):
-                self._run.set_status("stopped" if is_stop else "failed")
-            raise
 
     def _heed(self) -> None:
         if self._stop.requested:
@@ -218,6 +206,7 @@ class Stylization:
         run = self._run
         if run.storage.is_local:
             lock.enter_context(held_alone(run.path))
+        lock.enter_context(run.noting_failure())
         if not run.exists(STYLE):
             save_style(run, self._config["style"], self._options.style_weight_map)
         for plan in plans:

@@ -88,13 +88,15 @@ def sweep_trial(
         for record in _painted(run, plan, part, stylizer):
             records.append(record)
             tune.report(_figures(records))
-    write_output(run, plan, options, crf=StylizeOptions.crf)
-    write_pictures(run, plan, options)
-    run.write_json(f"videos/{plan.name}/{SEAMS}", seam_errors(run, plan, options))
-    drop_frames(run, plan)
-    run.sync()
+    seams = f"videos/{plan.name}/{SEAMS}"
+    if not run.exists(seams):  # the last of what takes the frames, which may be gone else
+        write_output(run, plan, options, crf=StylizeOptions.crf)
+        write_pictures(run, plan, options)
+        run.sync()
+        run.write_json(seams, seam_errors(run, plan, options))
     run.set_status("completed")
     write_report(run, page(run))
+    drop_frames(run, plan)
 
 
 def _painted(

@@ -39,7 +39,8 @@ def temporary_folder() -> Path:
 
 @contextlib.contextmanager
 def explained(action: str, where: str | os.PathLike[str]) -> Iterator[None]:
-    """Turns an OSError of the block into a UserError of one line.
+    """Turns an OSError of the block into a UserError of one line; but not that of a reader of our
+    output who left, which is nothing of the place.
 
     Args:
         action: what was tried, as in "cannot <action>".
@@ -47,6 +48,8 @@ def explained(action: str, where: str | os.PathLike[str]) -> Iterator[None]:
     """
     try:
         yield
+    except BrokenPipeError:
+        raise
     except OSError as error:
         reason = error.strerror or (str(error).splitlines() or [type(error).__name__])[0]
         if error.errno == errno.EEXIST:  # making a folder where a file is
@@ -106,14 +109,16 @@ def held_alone(folder: Path) -> Iterator[None]:
     """
     # Neither through a link nor emptied: the folder may be somebody else's.
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-    with explained("lock", folder), open(os.open(folder / ".lock", flags, 0o666), "r+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UserError(
-                f"{folder}: another process is at work in it; wait for its end or choose another "
-                "place"
-            ) from error
+    with contextlib.ExitStack() as held:
+        with explained("lock", folder):  # but nothing that the block does
+            file = held.enter_context(open(os.open(folder / ".lock", flags, 0o666), "r+"))
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise UserError(
+                    f"{folder}: another process is at work in it; wait for its end or choose "
+                    "another place"
+                ) from error
         yield
 
 

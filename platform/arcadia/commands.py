@@ -11,7 +11,7 @@ import tyro
 
 from arcadia.errors import UserError
 from arcadia.jobs import job_of
-from arcadia.options import CommonOptions, command_words, parse
+from arcadia.options import CommonOptions, bare_words, command_words, parse
 from arcadia.runs import RunFolder
 from arcadia.storage import Storage
 
@@ -255,8 +255,8 @@ def tune(argv: list[str], prog: str) -> dict[str, Any]:
 
 def _evaluate_options(argv: list[str]) -> type[EvaluateOptions]:
     """What the first run that is named is evaluated with."""
-    for word in argv:
-        if not word.startswith("-") and RunFolder.is_run(word):
+    for word in bare_words(EvaluateOptions, argv):
+        if RunFolder.is_run(word):
             return getattr(job_of(RunFolder.open(word)), "EvaluateOptions", EvaluateOptions)
     return EvaluateOptions
 

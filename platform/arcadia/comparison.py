@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import statistics
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from arcadia.bands import Curve, groups_figure
+from arcadia.jsonable import jsonable_or_text
 from arcadia.storage import Storage
 
 FIGURE = "comparison.png"
@@ -30,20 +32,21 @@ def compare(
         folder: the sweep's.
 
     Returns:
-        Of each group its "parameters", "mean", "standard_error" (None of one trial) and "trials".
+        Of each group its "parameters", in JSON's types, "mean", "standard_error" (None of one
+        trial) and "trials".
     """
     from rich.console import Console
     from rich.table import Table
 
-    members: dict[tuple[Any, ...], list[Curve]] = {}
+    members: dict[str, list[Curve]] = {}
     for result in results:
         curve = None if result.error else _curve(result, metric, time)
         if curve is not None:
-            key = tuple((result.config or {}).get(name) for name in compared_by)
-            members.setdefault(key, []).append(curve)
+            values = [jsonable_or_text((result.config or {}).get(name)) for name in compared_by]
+            members.setdefault(json.dumps(values, sort_keys=True), []).append(curve)
     groups = [
         {
-            "parameters": dict(zip(compared_by, key, strict=True)),
+            "parameters": dict(zip(compared_by, json.loads(key), strict=True)),
             "trials": len(curves),
             **mean_and_error([float(values[-1]) for _, values in curves]),
         }
@@ -59,7 +62,7 @@ def compare(
         table.add_row(*shown, str(group["trials"]), with_error(group))
     Console().print(table)
     named = {
-        ", ".join(str(value) for value in key if value is not None): curves
+        ", ".join(str(value) for value in json.loads(key) if value is not None): curves
         for key, curves in members.items()
     }
     if named:

@@ -78,7 +78,7 @@ def demo(argv: list[str], prog: str) -> dict[str, Any]:
     from arcadia.demo_page import write_note
 
     options = parse(DemoOptions, argv, prog)
-    folder = Path(options.run_dir) if options.run_dir else default_run_dir("demo")
+    folder = Path(options.run_dir).expanduser() if options.run_dir else default_run_dir("demo")
     parts = [part for part in _parts(options, folder) if part.name in options.parts]
     for part in parts:
         RunFolder.check_free(folder / part.name)

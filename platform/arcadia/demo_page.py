@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ from PIL import Image
 
 from arcadia.jobs import job_of
 from arcadia.media import image_bytes
+from arcadia.media.images import decode_image
 from arcadia.report import Report
 from arcadia.report_folder import build_index
 from arcadia.run_report import NOTE
@@ -68,7 +68,7 @@ def _sheet(pictures: Sequence[bytes]) -> bytes:
     """Pictures below each other, at one width: a JPEG."""
     rows = []
     for data in pictures:
-        with Image.open(io.BytesIO(data)) as picture:
-            size = _SHEET_PX, max(1, round(picture.height * _SHEET_PX / picture.width))
-            rows.append(np.asarray(picture.convert("RGB").resize(size, Image.Resampling.LANCZOS)))
+        picture = Image.fromarray(decode_image(data, "picture"))
+        size = _SHEET_PX, max(1, round(picture.height * _SHEET_PX / picture.width))
+        rows.append(np.asarray(picture.resize(size, Image.Resampling.LANCZOS)))
     return image_bytes(np.concatenate(rows), ".jpg")

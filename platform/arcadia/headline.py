@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from PIL import Image
 
+from arcadia.errors import UserError
 from arcadia.media import open_source, scaled_size
-from arcadia.media.images import to_rgb
+from arcadia.media.images import decode_image
 from arcadia.report import Report
 from arcadia.runs import RunFolder
 
@@ -101,10 +102,13 @@ def thumbnail(run: RunFolder, name: str) -> bytes:
     if name.endswith(".mp4"):
         source = open_source(run.fetch(name))
         middle = source.info.num_frames // 2
-        image = Image.fromarray(next(source.frames(middle, middle + 1)).image)
+        frame = next(source.frames(middle, middle + 1), None)
+        if frame is None:
+            raise UserError(f"{run.storage.shown(name)}: has no picture in its middle")
+        picture = frame.image
     else:
-        with Image.open(io.BytesIO(run.read_bytes(name))) as file:
-            image = Image.fromarray(to_rgb(file))
+        picture = decode_image(run.read_bytes(name), run.storage.shown(name))
+    image = Image.fromarray(picture)
     height, width = scaled_size(image.height, image.width, _PICTURE_PX)
     small, data = image.resize((width, height), Image.Resampling.LANCZOS), io.BytesIO()
     small.save(data, "JPEG", quality=82)

@@ -49,6 +49,14 @@ def jsonable(value: Any) -> Any:
     raise TypeError(f"{value!r}: a {type(value).__name__} cannot be written as JSON")
 
 
+def jsonable_or_text(value: Any) -> Any:
+    """`jsonable`, for what is only to be shown: of a value that cannot be written its text."""
+    try:
+        return jsonable(value)
+    except TypeError:
+        return str(value)
+
+
 def parsed(data: bytes | str, where: str) -> Any:
     """The value of a JSON text. UserError, which begins with `where`, for anything else."""
     try:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import io
+import itertools
 import math
 import re
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, get_type_hints
 
@@ -94,6 +96,18 @@ def flags(cls: type[Any]) -> list[str]:
         name = field.name.replace("_", "-")
         names += [f"--{name}", f"--no-{name}"] if hint is bool else [f"--{name}"]
     return names
+
+
+def bare_words(cls: type[Any], argv: Sequence[str]) -> list[str]:
+    """The words of a command line that are neither an option nor its value, which every option is
+    taken to have that is no switch of the dataclass."""
+    switches = _switches(cls)
+
+    def takes_value(word: str) -> bool:
+        return word[:2] == "--" and "=" not in word and word.replace("_", "-") not in switches
+
+    pairs = itertools.pairwise(["", *argv])
+    return [word for before, word in pairs if word[:1] != "-" and not takes_value(before)]
 
 
 def _switches(cls: type[Any]) -> dict[str, str]:

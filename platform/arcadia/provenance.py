@@ -6,11 +6,13 @@ import contextlib
 import os
 import platform
 import subprocess
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from arcadia import __version__
+from arcadia.redaction import redacted
 
 _PACKAGES = (
     "ray",
@@ -22,6 +24,18 @@ _PACKAGES = (
     "opencv-python-headless",
     "av",
 )
+
+
+def origin(command: Sequence[str] | None, seed: int | None) -> dict[str, Any]:
+    """What is kept beside results to make them again: command line, seed, versions, machine and
+    commit. Credentials in the command line are left out, for it is shown."""
+    return {
+        "command": None if command is None else [redacted(word) for word in command],
+        "seed": seed,
+        "versions": versions(),
+        "machine": machine(),
+        "commit": commit(),
+    }
 
 
 def versions() -> dict[str, str]:

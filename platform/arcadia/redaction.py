@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import re
@@ -20,6 +21,7 @@ _OPTION = re.compile(rf"(--[\w-]*{_NAMES}\s+)(?!{HIDDEN})\S+", re.IGNORECASE)
 _BEARER = re.compile(r"(\bBearer\s+)[\w.~+/=-]{8,}", re.IGNORECASE)
 
 _VARIABLES = ("RAY_AUTH_TOKEN", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+_TOKEN = "~/.ray/auth_token"  # where Ray keeps its own
 _SHORTEST = 8  # of a value that is looked for by itself; a shorter one is in many a word
 
 
@@ -28,7 +30,8 @@ def redacted(text: str) -> str:
 
     Of an address user, password and query go; of `NAME=value` and `--name value` the value, where
     the name ends in token, secret, password or the like; and wherever they stand Ray's
-    authentication token and the secrets of AWS that this process has in its environment.
+    authentication token, from wherever Ray takes it, and the secrets of AWS that this process has
+    in its environment.
     """
     for value in _own():
         text = text.replace(value, HIDDEN)
@@ -55,13 +58,12 @@ def _shown(address: str) -> str:
 def _own() -> list[str]:
     """The credentials of this process."""
     values = [os.environ.get(name, "") for name in _VARIABLES]
-    values.append(_content(os.environ.get("RAY_AUTH_TOKEN_PATH", "")))
+    for path in (os.environ.get("RAY_AUTH_TOKEN_PATH", ""), os.path.expanduser(_TOKEN)):
+        with contextlib.suppress(OSError, UnicodeDecodeError):
+            values.append(_content(path, os.stat(path).st_mtime_ns))
     return [value for value in values if len(value) >= _SHORTEST]
 
 
 @functools.cache
-def _content(path: str) -> str:
-    try:
-        return Path(path).read_text().strip() if path else ""
-    except (OSError, UnicodeDecodeError):
-        return ""
+def _content(path: str, changed_ns: int) -> str:
+    return Path(path).read_text().strip()

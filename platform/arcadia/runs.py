@@ -19,16 +19,15 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
 from arcadia import provenance
 from arcadia.atomic import explained, is_temporary, temporary_folder
-from arcadia.errors import UserError, did_you_mean
+from arcadia.errors import Incomplete, UserError, did_you_mean
 from arcadia.jsonable import jsonable, parsed
-from arcadia.redaction import redacted
 from arcadia.storage import Storage
 
 Status = Literal["running", "completed", "stopped", "failed"]
@@ -85,7 +84,7 @@ class RunFolder:
                 "ended": None,
                 "history": [{"status": "running", "at": now}],
                 "details": {},
-                **origin(command, seed),
+                **provenance.origin(command, seed),
             },
         )
         return run
@@ -191,6 +190,22 @@ class RunFolder:
         info.setdefault("details", {}).update(details)
         self.write_json("run.json", info)
 
+    @contextlib.contextmanager
+    def noting_failure(self) -> Iterator[None]:
+        """Gives the run, while it is "running", the status that fits an exception of the block:
+        "stopped" for a second signal, else "failed". `Incomplete` comes from who has set one."""
+        try:
+            yield
+        except Incomplete:
+            raise
+        except BaseException as error:
+            is_stop = isinstance(error, KeyboardInterrupt)
+            with contextlib.suppress(UserError):
+                if self.status == "running":
+                    text = f"{type(error).__name__}: {error}"
+                    self.set_status("stopped" if is_stop else "failed", error=text)
+            raise
+
     def exists(self, name: str) -> bool:
         """Whether the run holds a file or a folder of this relative name."""
         return self.storage.exists(name)
@@ -260,6 +275,10 @@ class RunFolder:
     def checkpoint(self, step: int, shelf: Shelf = "checkpoints") -> Path:
         """The checkpoint of `step` as a local folder to read. UserError when there is none."""
         return self.storage.fetch_tree(_checkpoint(step, shelf))
+
+    def copy_checkpoint(self, step: int, folder: Path) -> None:
+        """Copies the checkpoint of `step` to a new local folder. UserError when there is none."""
+        self.storage.copy_tree(_checkpoint(step, "checkpoints"), folder)
 
     def delete_checkpoint(self, step: int, shelf: Shelf = "checkpoints") -> None:
         """Removes the checkpoint of `step`, if there is one."""
@@ -338,18 +357,6 @@ class RunFolder:
         for file in [name] if self.storage.is_file(name) else self.storage.list(name):
             self.storage.download(file, folder / file)
             self._synced[folder / file] = _stamp(folder / file)
-
-
-def origin(command: Sequence[str] | None, seed: int | None) -> dict[str, Any]:
-    """What is kept beside results to make them again: command line, seed, versions, machine and
-    commit. Credentials in the command line are left out, for it is shown."""
-    return {
-        "command": None if command is None else [redacted(word) for word in command],
-        "seed": seed,
-        "versions": provenance.versions(),
-        "machine": provenance.machine(),
-        "commit": provenance.commit(),
-    }
 
 
 def default_run_dir(kind: str, root: str | os.PathLike[str] = "runs") -> Path:

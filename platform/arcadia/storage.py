@@ -174,6 +174,10 @@ class Storage(ABC):
         """A complete tree as a local folder."""
 
     @abstractmethod
+    def _copy_tree(self, folder: str, manifest: Mapping[str, Any], local_dir: Path) -> None:
+        """Copies a complete tree to a local folder that does not exist."""
+
+    @abstractmethod
     def _delete_folder(self, folder: str) -> None:
         """Removes a folder, at no time leaving a part of it that looks complete."""
 
@@ -213,12 +217,15 @@ class Storage(ABC):
         Raises:
             UserError: no complete tree has this name, or a download does not match its checksum.
         """
-        name = checked(name)
-        for _, folder in sorted(self._generations(name).items(), reverse=True):
-            manifest = self._manifest(folder, self.sizes(folder))
-            if manifest is not None:
-                return self._read_tree(folder, manifest)
-        raise UserError(f"{self.shown(name)}: nothing complete is stored there")
+        return self._read_tree(*self._complete(name))
+
+    def copy_tree(self, name: str, local_dir: Path) -> None:
+        """Copies the complete tree `name` to a local folder, which must not exist.
+
+        Raises:
+            UserError: as of `fetch_tree`.
+        """
+        self._copy_tree(*self._complete(name), local_dir)
 
     def trees(self, prefix: str) -> list[str]:
         """The full names of the complete trees directly below `prefix`, sorted."""
@@ -252,6 +259,15 @@ class Storage(ABC):
         """Removes the tree `name`, if there is one."""
         for folder in self._generations(checked(name)).values():
             self._delete_folder(folder)
+
+    def _complete(self, name: str) -> tuple[str, dict[str, Any]]:
+        """The folder of the complete tree `name`, and its manifest."""
+        name = checked(name)
+        for _, folder in sorted(self._generations(name).items(), reverse=True):
+            manifest = self._manifest(folder, self.sizes(folder))
+            if manifest is not None:
+                return folder, manifest
+        raise UserError(f"{self.shown(name)}: nothing complete is stored there")
 
     def _generations(self, name: str) -> dict[int, str]:
         """The folders that hold `name`, complete or not, by generation (1 is the plain name)."""

@@ -33,7 +33,9 @@ class LocalStorage(Storage):
     """A folder of a file system that renames atomically."""
 
     def __init__(self, root: Path):
-        self._root = root.expanduser().absolute()
+        with contextlib.suppress(RuntimeError):  # "~name" of nobody: a folder may be called so
+            root = root.expanduser()
+        self._root = root.absolute()
         self.uri = str(self._root)
 
     @property
@@ -148,6 +150,10 @@ class LocalStorage(Storage):
 
     def _read_tree(self, folder: str, manifest: Mapping[str, Any]) -> Path:
         return self._path(folder)
+
+    def _copy_tree(self, folder: str, manifest: Mapping[str, Any], local_dir: Path) -> None:
+        with explained("copy", self._path(folder)):
+            shutil.copytree(self._path(folder), local_dir)
 
     def _delete_folder(self, folder: str) -> None:
         path = self._path(folder)
@@ -286,17 +292,21 @@ class ObjectStorage(Storage):
         key = f"{folder} {listed!r}"
         if key not in self._fetched:
             target = temporary_folder() / PurePosixPath(folder).name
-            for inner in ["", *manifest["folders"]]:
-                (target / inner).mkdir(parents=True, exist_ok=True)
-            for file, entry in manifest["files"].items():
-                if self.download(f"{folder}/{file}", target / checked(file)) != entry["sha256"]:
-                    raise UserError(
-                        f"{self.shown(f'{folder}/{file}')}: damaged, its checksum differs from "
-                        "the manifest; delete that folder to go back to an earlier one"
-                    )
-            (target / MANIFEST).write_bytes(listed)  # a folder on a disk has it, too
+            self._copy_tree(folder, manifest, target)
             self._fetched[key] = target
         return self._fetched[key]
+
+    def _copy_tree(self, folder: str, manifest: Mapping[str, Any], local_dir: Path) -> None:
+        for inner in ["", *manifest["folders"]]:
+            (local_dir / inner).mkdir(parents=True, exist_ok=True)
+        for file, entry in manifest["files"].items():
+            if self.download(f"{folder}/{file}", local_dir / checked(file)) != entry["sha256"]:
+                raise UserError(
+                    f"{self.shown(f'{folder}/{file}')}: damaged, its checksum differs from "
+                    "the manifest; delete that folder to go back to an earlier one"
+                )
+        listed = manifest_bytes(manifest["files"], manifest["folders"])
+        (local_dir / MANIFEST).write_bytes(listed)  # a folder on a disk has it, too
 
     def _delete_folder(self, folder: str) -> None:
         with explained("delete", self.shown(folder)):

@@ -94,6 +94,6 @@ def callbacks(*, time: str, wandb: str | None, mlflow: str | None) -> list[Callb
 def _check_there(package: str, value: str) -> None:
     if importlib.util.find_spec(package) is None:
         raise UserError(
-            f'{package} "{value}": the package {package} is not installed; install '
-            f"arcadia[{package}], or leave --{package} out"
+            f'{package} "{value}": the package {package} is not installed; in Arcadia\'s '
+            f"folder: pip install -c constraints.txt -e '.[{package}]'; or leave --{package} out"
         )

@@ -8,12 +8,14 @@ import tempfile
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit, urlunsplit
 
 from arcadia.atomic import explained, held_alone
 from arcadia.comparison import compare
 from arcadia.errors import UserError
+from arcadia.jsonable import jsonable_or_text
 from arcadia.runs import RunFolder, default_run_dir
-from arcadia.storage import Storage
+from arcadia.storage import Storage, folder_and_name
 from arcadia.sweep_results import (
     best_checkpoint,
     end_runs,
@@ -56,12 +58,7 @@ def run_sweep(options: TuneOptions, words: list[str]) -> dict[str, Any]:
     sweep = _Sweep(options)
     with contextlib.ExitStack() as stack:
         run, tuner = sweep.resumed(stack) if options.resume else sweep.begun(stack, words)
-        try:
-            return sweep.carry_out(run, tuner)
-        except BaseException:
-            with contextlib.suppress(UserError):
-                run.set_status("failed")
-            raise
+        return sweep.carry_out(run, tuner)
 
 
 class _Sweep:
@@ -90,9 +87,15 @@ class _Sweep:
         listeners = callbacks(time=self._time, wandb=options.wandb, mlflow=options.mlflow)
         if options.run_dir is not None:
             RunFolder.check_free(options.run_dir)
+        place = _absolute(options.run_dir or default_run_dir(f"tune-{Path(options.file).stem}"))
+        storage, name = folder_and_name(place)
+        if not name:
+            raise UserError(
+                f"run_dir {options.run_dir}: a sweep takes a folder of its own; give one below it"
+            )
         connect(options.address)
         run = RunFolder.create(
-            _absolute(options.run_dir or default_run_dir(f"tune-{Path(options.file).stem}")),
+            place,
             kind=SWEEP,
             config={
                 "file": options.file,
@@ -104,9 +107,8 @@ class _Sweep:
             seed=options.seed,
             command=words,
         )
-        run.write_bytes(_FILE, Path(options.file).read_bytes())
         self._hold(run, stack)
-        storage, _, name = run.uri.rstrip("/").rpartition("/")
+        run.write_bytes(_FILE, Path(options.file).read_bytes())
         is_space = isinstance(self._space, Space)
         searched: Any = self._space.parameters if isinstance(self._space, Space) else self._space
         tuner = tune.Tuner(
@@ -157,13 +159,11 @@ class _Sweep:
         self._hold(run, stack)
         if is_cut_off(run) and not restore_record(run):
             raise _cut_off(run)
-        run.set_status("running")
         try:
-            tuner = tune.Tuner.restore(
-                run.uri.rstrip("/"), trainable=self._trainable(), resume_errored=True
-            )
+            tuner = tune.Tuner.restore(run.uri, trainable=self._trainable(), resume_errored=True)
         except (EOFError, UnpicklingError) as error:
             raise _cut_off(run) from error
+        run.set_status("running")
         return run, tuner
 
     def carry_out(self, run: RunFolder, tuner: tune.Tuner) -> dict[str, Any]:
@@ -193,9 +193,13 @@ class _Sweep:
         trials = trial_results(results, metric, mode)
         if not Stopping.requested:
             end_runs(results)
-        run.set_status("stopped" if Stopping.requested else "completed")
+        all_failed = all(trial.error for trial in trials)
+        came_to_nothing = all_failed or all(trial.value is None for trial in trials)
+        run.set_status(
+            "stopped" if Stopping.requested else "failed" if came_to_nothing else "completed"
+        )
         found: dict[str, Any] = {
-            "run": run.uri.rstrip("/"),
+            "run": run.uri,
             "status": run.status,
             "trials": len(results),
             "failed": results.num_errors,
@@ -203,16 +207,16 @@ class _Sweep:
         print_trials(trials, metric)
         if Stopping.requested:
             print(f"Stopped; arcadia tune --resume {run.storage.shown()} goes on")
-        elif all(trial.error for trial in trials):
+        elif all_failed:
             raise UserError(
                 f"{run.storage.shown()}: all {results.num_errors} trials failed, the first with "
                 f"{trials[0].error}; see its error.txt files"
             )
-        elif all(trial.value is None for trial in trials):
+        elif came_to_nothing:
             raise UserError(
                 f"{self._shown}: no trial came to a value of {metric}; let them run longer"
             )
-        if any(trial.value is not None for trial in trials):
+        if not came_to_nothing:
             found["best"] = self._best(results, metric)
             found["groups"] = self._groups(results, metric, mode, run)
         found["index"] = build_index(run.storage).index
@@ -245,6 +249,7 @@ class _Sweep:
     def _hold(self, run: RunFolder, stack: contextlib.ExitStack) -> None:
         if run.storage.is_local:
             stack.enter_context(held_alone(run.path))
+        stack.enter_context(run.noting_failure())
 
     def _best(self, results: Any, metric: str) -> dict[str, Any]:
         best = results.get_best_result()
@@ -303,7 +308,8 @@ def _absolute(place: str | Path) -> str:
     if storage.is_local:
         with explained("write", storage.local_path):
             return str(storage.local_path.resolve())
-    return storage.uri.rstrip("/")
+    parts = urlsplit(storage.uri)
+    return urlunsplit(parts._replace(path=parts.path.rstrip("/")))
 
 
 def _kept(options: TuneOptions) -> dict[str, Any]:
@@ -315,4 +321,4 @@ def _kept(options: TuneOptions) -> dict[str, Any]:
 def _parameters(config: dict[str, Any], space: AlgorithmConfig | Space) -> dict[str, Any]:
     """Of a trial's whole config, what the sweep searched over."""
     values = space.parameters if isinstance(space, Space) else vars(space)
-    return {k: config.get(k) for k, v in values.items() if is_searched(v)}
+    return {k: jsonable_or_text(config.get(k)) for k, v in values.items() if is_searched(v)}

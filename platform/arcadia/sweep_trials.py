@@ -29,7 +29,11 @@ from arcadia.storage import Storage
 SWEEP = "tune"
 """Kind of the run that `arcadia tune` makes of a sweep."""
 KIND = "trial"
-_STATUSES = {"TERMINATED": "completed", "ERROR": "failed", "RUNNING": "running"}
+_STATUSES = {
+    "TERMINATED": "completed",
+    "ERROR": "failed",
+    **dict.fromkeys(("RUNNING", "PENDING", "PAUSED"), "running"),
+}
 _OF_TUNE = (
     *("timestamp", "training_iteration", "time_this_iter_s", "time_total_s", "pid"),
     *("time_since_restore", "iterations_since_restore", "step"),
@@ -135,9 +139,10 @@ def _trial(
     given = _json(storage, f"{folder}/params.json")
     drawn = _drawn(state)
     last = results[-1] if results else {}
+    # Without a record of Tune's: a trial that failed and came back has the file, too.
     has_failed = storage.exists(f"{folder}/error.txt")
-    over = "completed" if last.get("done") else "running"
-    status = "failed" if has_failed else _STATUSES.get(state.get("status", ""), over)
+    over = "failed" if has_failed else "completed" if last.get("done") else "running"
+    status = _STATUSES.get(state.get("status", ""), over)
     began = last.get("timestamp", 0) - last.get("time_total_s", 0)
     points = [(_value(r, time) or r.get("training_iteration"), _value(r, metric)) for r in results]
     told = [(at, value) for at, value in points if at is not None and value is not None]

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from arcadia.atomic import held_alone
-from arcadia.errors import UserError
 from arcadia.runs import RunFolder, default_run_dir
 from arcadia.stop import StopSignal
 from arcadia.telemetry import read_scalars
@@ -83,28 +82,23 @@ class TrainingRun(ABC, Generic[AnyOptions]):
         self._divide(workers)
         with self._stop, contextlib.ExitStack() as lock:
             self._begin(lock)
-            try:
-                self._after_begin()
-                train_watched(
-                    self._worker(),
-                    {
-                        "run": self._run.uri,
-                        "seed": self._seed,
-                        "num_cpus": workers.num_cpus,
-                        **self._settings(),
-                    },
-                    workers,
-                    run=self._run,
-                    steps=self._steps(),
-                    done=lambda: self._done().step,
-                    stop=self._stop,
-                    minutes=command.minutes,
-                    max_failures=command.max_failures,
-                )
-            except BaseException:
-                with contextlib.suppress(UserError):
-                    self._run.set_status("failed")
-                raise
+            self._after_begin()
+            train_watched(
+                self._worker(),
+                {
+                    "run": self._run.uri,
+                    "seed": self._seed,
+                    "num_cpus": workers.num_cpus,
+                    **self._settings(),
+                },
+                workers,
+                run=self._run,
+                steps=self._steps(),
+                done=lambda: self._done().step,
+                stop=self._stop,
+                minutes=command.minutes,
+                max_failures=command.max_failures,
+            )
             return self._result()
 
     @abstractmethod
@@ -155,6 +149,7 @@ class TrainingRun(ABC, Generic[AnyOptions]):
         run = self._run
         if run.storage.is_local:
             lock.enter_context(held_alone(run.path))
+        lock.enter_context(run.noting_failure())
         run.set_status("running")
         how = "" if self._is_new else ", which goes on where it was"
         print(f"Run: {run.storage.shown()}{how}", flush=True)

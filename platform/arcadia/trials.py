@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -39,9 +38,12 @@ def trial_run(*, kind: str, config: Mapping[str, Any], seed: int | None) -> RunF
     run.set_status("running")
     checkpoint = tune.get_checkpoint()
     if checkpoint is not None:
-        step = checkpoint.get_metadata()["step"]
+        told = checkpoint.get_metadata()
+        step, own = told["step"], tune.get_context().get_trial_id()
         with checkpoint.as_directory() as folder:
             run.publish_checkpoint(folder, step)
+            if told.get("trial", own) != own:  # what did best here was another network
+                run.publish_checkpoint(folder, step, keep=1, shelf="best")
         for other in run.checkpoints():
             if other != step:
                 run.delete_checkpoint(other)
@@ -64,7 +66,7 @@ class TrialReport:
 
         with tempfile.TemporaryDirectory(prefix="arcadia-") as parent:
             folder = Path(parent, "checkpoint")
-            shutil.copytree(self._run.checkpoint(step), folder)
+            self._run.copy_checkpoint(step, folder)
             checkpoint = tune.Checkpoint.from_directory(folder)
-            checkpoint.set_metadata({"step": step})
+            checkpoint.set_metadata({"step": step, "trial": tune.get_context().get_trial_id()})
             tune.report({"step": step, **figures}, checkpoint=checkpoint)

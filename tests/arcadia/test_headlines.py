@@ -13,6 +13,7 @@ from algorithms.dqn import DQNOptions
 from algorithms.hdqn.chain import ChainOptions, run_chain
 from algorithms.hdqn.options import HDQNOptions
 from algorithms.hdqn.tabular import TabularOptions
+from arcadia.errors import UserError
 from arcadia.headline import Headline, thumbnail
 from arcadia.jobs import JOBS, job_of
 from arcadia.media import png_bytes, write_image
@@ -141,6 +142,13 @@ def test_several_seeds_are_one_row_and_so_is_each(tmp_path: Path):
     built = build_index(Storage.at(tmp_path))
     assert [Path(page).parent.name for page in built.written] == ["seed-5", "seed-6", "run"]
     assert build_index(Storage.at(tmp_path)).written == []
+
+
+def test_a_picture_that_is_a_program_is_not_opened(tmp_path: Path):
+    run = dqn_run(tmp_path / "run", tmp_path)
+    run.write_bytes("value.png", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\nshowpage\n")
+    with pytest.raises(UserError, match=r"value\.png: is not a picture that can be read"):
+        thumbnail(run, "value.png")
 
 
 def test_thumbnails_are_small_and_of_the_middle_of_a_film(tmp_path: Path):

@@ -14,8 +14,9 @@ from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 
 from algorithms.dqn import DQN, DQNConfig, DQNOptions
 from algorithms.dqn.job import TrainOptions
+from arcadia.commands import EvaluateOptions
 from arcadia.errors import UserError
-from arcadia.options import CommonOptions, flags, parse, peek
+from arcadia.options import CommonOptions, bare_words, flags, parse, peek
 
 FIELDS = {f.name for f in dataclasses.fields(DQNOptions)}
 
@@ -182,6 +183,23 @@ def test_parse_says_what_is_wrong_in_one_line(
     assert not re.search("[\n│╭╮╰╯─]|---", line)
     assert "Outer" not in line
     assert "helptext" not in line
+
+
+def test_bare_words_are_no_values():
+    words = [
+        "--address",
+        "ray://head:1",
+        "a",
+        "--episodes=3",
+        "b",
+        "--json",
+        "c",
+        "--seed",
+        "4",
+        "--no-debug",
+        "d",
+    ]
+    assert bare_words(EvaluateOptions, words) == ["a", "b", "c", "d"]
 
 
 def test_peek_reads_both_spellings():

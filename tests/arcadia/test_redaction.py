@@ -54,6 +54,15 @@ def test_the_credentials_of_this_process_are_hidden_wherever_they_stand(
     assert redacted(text) == "got …, … and short"
 
 
+def test_the_token_that_ray_made_itself_is_hidden(monkeypatch, tmp_path: Path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    text = "got made-by-ray-456"
+    assert redacted(text) == text
+    (tmp_path / ".ray").mkdir()
+    (tmp_path / ".ray" / "auth_token").write_text("made-by-ray-456")
+    assert redacted(text) == "got …"
+
+
 def test_names_of_secrets():
     secret = ("token", "auth_token", "storage.secret_key", "AWS_SECRET_ACCESS_KEY", "api-key")
     assert all(map(is_secret, secret))

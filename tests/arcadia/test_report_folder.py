@@ -283,6 +283,18 @@ def test_a_sweep_shows_its_trials_the_best_first(tmp_path: Path, capsys):
     assert "--resume" not in text
 
 
+def test_a_trial_that_failed_and_came_back_is_told_as_it_ended(tmp_path: Path):
+    sweep(tmp_path / "sweep")
+    (tmp_path / "sweep" / "trial_0_lr=0.1" / "error.txt").write_text("ValueError: once\n")
+    page = read(build_index(Storage.at(tmp_path / "sweep")).index)
+    statuses = column(page.tables["Trials"], "status")
+    assert sorted(statuses) == ["completed", "completed", "failed"]
+    (state,) = (tmp_path / "sweep").glob("experiment_state-*")
+    state.unlink()  # then the file is all that is known
+    page = read(build_index(Storage.at(tmp_path / "sweep")).index)
+    assert column(page.tables["Trials"], "status").count("failed") == 2
+
+
 def test_all_that_was_drawn_is_shown_and_else_what_differs(tmp_path: Path):
     sweep(tmp_path / "sweep")
     (state,) = (tmp_path / "sweep").glob("experiment_state-*")

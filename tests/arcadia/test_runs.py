@@ -16,7 +16,7 @@ import pytest
 
 import arcadia
 from arcadia.atomic import held_alone
-from arcadia.errors import UserError
+from arcadia.errors import Incomplete, UserError
 from arcadia.jsonable import jsonable
 from arcadia.manifests import MANIFEST
 from arcadia.runs import RunFolder, default_run_dir
@@ -91,6 +91,29 @@ def test_a_status_has_its_time_and_adds_details(storage: Storage):
         "completed",
     ]
     assert info["details"] == {"step": 120, "why": "SIGTERM", "mean_return": 3.5}
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (ValueError("no"), "failed"),
+        (KeyboardInterrupt(), "stopped"),
+        (Incomplete("", {}), "running"),
+    ],
+)
+def test_how_a_block_ended_is_noted(tmp_path: Path, error: BaseException, status: str):
+    run = make_run(tmp_path / "run")
+    with pytest.raises(type(error)), run.noting_failure():
+        raise error
+    assert run.status == status
+
+
+def test_what_fails_behind_the_end_leaves_the_status(tmp_path: Path):
+    run = make_run(tmp_path / "run")
+    with pytest.raises(ValueError, match="late"), run.noting_failure():
+        run.set_status("completed")
+        raise ValueError("late")
+    assert run.status == "completed"
 
 
 def test_what_is_no_run_is_named_with_a_way_out(tmp_path: Path):
@@ -262,9 +285,8 @@ def test_values_become_json():
 def test_the_commit_is_that_of_a_checkout(tmp_path: Path):
     package = tmp_path / "repo" / "arcadia"
     package.mkdir(parents=True)
-    source = Path(arcadia.__file__).parent
-    for name in ("__init__.py", "provenance.py"):
-        (package / name).write_bytes((source / name).read_bytes())
+    for file in Path(arcadia.__file__).parent.glob("*.py"):
+        (package / file.name).write_bytes(file.read_bytes())
     code = "from arcadia.provenance import commit; print(commit())"
     env = {**os.environ, "PYTHONPATH": str(package.parent)}
     git = ["git", "-C", str(package.parent), "-c", "user.name=a", "-c", "user.email=a@b"]

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from arcadia.atomic import held_alone
+from arcadia.atomic import explained, held_alone
 from arcadia.errors import UserError
 from arcadia.manifests import check_manifest
 from arcadia.storage import MANIFEST, Storage, folder_and_name
@@ -370,6 +370,33 @@ def test_a_folder_is_held_by_one_process_until_it_dies(tmp_path: Path):
         other.wait()
     with held_alone(tmp_path):
         pass
+
+
+@pytest.mark.parametrize("error", [FileNotFoundError(2, "none", "/data/x"), TimeoutError("late")])
+def test_what_fails_in_a_held_folder_is_told_as_what_it_is(tmp_path: Path, error: OSError):
+    with pytest.raises(type(error)) as caught, held_alone(tmp_path):
+        raise error
+    assert caught.value is error
+
+
+def test_a_reader_who_left_is_no_fault_of_a_place(tmp_path: Path):
+    with pytest.raises(BrokenPipeError), explained("write", tmp_path):
+        raise BrokenPipeError(32, "Broken pipe")
+
+
+def test_a_tree_is_copied_whole(storage: Storage, tree: Path, tmp_path: Path):
+    storage.publish_tree(tree, "t/x")
+    storage.copy_tree("t/x", tmp_path / "copy")
+    assert contents(tmp_path / "copy") == TREE and (tmp_path / "copy" / "hollow").is_dir()
+    with pytest.raises(UserError, match="nothing complete is stored there"):
+        storage.copy_tree("t/y", tmp_path / "other")
+
+
+def test_a_folder_may_be_called_as_a_home_of_nobody(tmp_path: Path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "~nobody-of-this-name").mkdir()
+    place = Storage.at("~nobody-of-this-name")
+    assert place.local_path == tmp_path / "~nobody-of-this-name" and place.exists()
 
 
 def test_a_stamp_tells_that_a_file_was_changed(storage: Storage):

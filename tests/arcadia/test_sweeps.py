@@ -46,6 +46,8 @@ def trial(*, slope, seed, pause):
         source.mkdir(exist_ok=True)
         (source / "state").write_text(str(step))
         run.publish_checkpoint(source, step, keep=2)
+        if step == 1:
+            run.publish_checkpoint(source, step, shelf="best")
         with open(folder / f"steps-{{slope}}", "a") as file:
             print(step, file=file)
         if slope == {failing} and step == 2:
@@ -222,6 +224,8 @@ def test_failed_trials_are_told_and_tried_again_when_it_goes_on(tmp_path: Path, 
     result = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert (result["trials"], result["failed"]) == (3, 0)
     assert steps_of(tmp_path, 1) == [1, 2, 3, 4]  # what had ended is not done again
+    trials = read_sweep(Storage.at(tmp_path / "run")).trials
+    assert {trial.status for trial in trials} == {"completed"}  # error.txt is there still
 
 
 @pytest.mark.slow
@@ -279,6 +283,10 @@ def test_schedulers_of_tune_work(scheduler: str, tmp_path: Path, capsys):
             for path in (tmp_path / "run").glob("trial_*/run/run.json")
         ]
         assert len(configs) == 3 and set(configs) <= {1, 2, 3}
+        # Of whoever took another one over, the best is not what it was before.
+        runs = [RunFolder.open(p.parent) for p in (tmp_path / "run").glob("trial_*/run/run.json")]
+        assert max(run.find_checkpoint("best")[1] for run in runs) >= 2
+        assert all(len(run.checkpoints("best")) == 1 for run in runs)
 
 
 @pytest.mark.slow
@@ -370,7 +378,7 @@ def test_a_missing_package_is_told_before_anything_starts(
     words = [counts(tmp_path), f"--{package}", "mine", "--run-dir", f"{tmp_path}/run"]
     assert main(["tune", *words]) == 2
     error = capsys.readouterr().err
-    assert f'{package} "mine": the package {package} is not installed; install arcadia[' in error
+    assert f'{package} "mine": the package {package} is not installed; in Arcadia' in error
     assert not (tmp_path / "run").exists()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -80,7 +80,7 @@ class Coloring:
             num_gpus=command.num_gpus_per_worker,
             largest_node_cpus=largest_node_cpus(),
         )
-        with self._stop, contextlib.ExitStack() as lock, self._status_of_a_failure():
+        with self._stop, contextlib.ExitStack() as lock:
             self._begin(lock)
             began, before = time.monotonic(), self._num_colored()
             self._color(workers, features)
@@ -146,23 +146,12 @@ class Coloring:
         run = self._run
         if run.storage.is_local:
             lock.enter_context(held_alone(run.path))
+        lock.enter_context(run.noting_failure())
         if not run.exists(ITEMS):
             save_items(run, self._plan)
         run.set_status("running")
         how = ", which goes on where it was" if self._create is None else ""
         print(f"Run: {run.storage.shown()}{how}", flush=True)
-
-    @contextlib.contextmanager
-    def _status_of_a_failure(self) -> Iterator[None]:
-        try:
-            yield
-        except Incomplete:
-            raise
-        except BaseException as error:
-            is_stop = isinstance(error, KeyboardInterrupt)
-            with contextlib.suppress(UserError):
-                self._run.set_status("stopped" if is_stop else "failed")
-            raise
 
     def _color(self, workers: Workers, features: np.ndarray | None) -> None:
         """Colours what is not done, until it is or a signal comes."""

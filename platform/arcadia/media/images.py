@@ -38,6 +38,12 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
         return to_rgb(ImageOps.exif_transpose(file))
 
 
+def decode_image(data: bytes, name: str) -> np.ndarray:
+    """A picture file in memory, as `read_image` has it; errors call it `name`."""
+    with _opened(name, io.BytesIO(data)) as file:
+        return to_rgb(ImageOps.exif_transpose(file))
+
+
 def read_layers(data: bytes, name: str) -> tuple[np.ndarray, np.ndarray | None]:
     """A picture file in memory as it is meant to be seen, with its transparency apart.
 

@@ -79,5 +79,5 @@ def test_a_missing_package_is_named_with_the_way_to_it(tmp_path, capsys, monkeyp
     monkeypatch.setitem(__import__("sys").modules, "onnxscript", None)
     assert main(["export", make_run(tmp_path / "run", False)]) == 2
     error = capsys.readouterr().err
-    assert "onnxscript is missing; pip install 'arcadia[export]'" in error
+    assert "onnxscript is missing; in Arcadia's folder: pip install -c" in error
     assert len(error.splitlines()) == 1

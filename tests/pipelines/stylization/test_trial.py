@@ -13,6 +13,7 @@ from arcadia.runs import RunFolder
 
 SHRUNKEN = """
 import dataclasses
+from pathlib import Path
 from ray import tune
 import tune_configs.stylization_weights as whole
 
@@ -26,7 +27,17 @@ def sweep():
         "iterations": 12,
         "preview": "0:3",
     }
-    return dataclasses.replace(space, parameters=parameters), tune_config
+    carry_out = space.trainable
+
+    def dies_once(**parameters):
+        carry_out(**parameters)
+        mark = Path("{marks}", str(parameters["temporal_weight"]))
+        if not mark.exists():
+            mark.touch()
+            raise RuntimeError("when all is done, and the frames are gone")
+
+    space = dataclasses.replace(space, parameters=parameters, trainable=dies_once)
+    return space, tune_config
 """
 
 
@@ -36,7 +47,7 @@ def test_the_sweep_runs_shrunken(make_film, style: Path, tmp_path: Path, monkeyp
     monkeypatch.setenv("ARCADIA_VIDEO", str(make_film(tmp_path / "film.mp4", 5)))
     monkeypatch.setenv("ARCADIA_STYLE", str(style))
     file = tmp_path / "sweep.py"
-    file.write_text(SHRUNKEN)
+    file.write_text(SHRUNKEN.replace("{marks}", str(tmp_path)))
     code = main(["tune", str(file), "--run-dir", f"{tmp_path}/sweep", "--seed", "1", "--json"])
     out, error = capsys.readouterr()
     assert code == 0, error
@@ -48,6 +59,7 @@ def test_the_sweep_runs_shrunken(make_film, style: Path, tmp_path: Path, monkeyp
         run = RunFolder.open(folder)
         assert run.status == "completed" and run.exists("report.html")
         assert run.exists("film-squares.mp4")
+    assert (tmp_path / "0.0").exists() and (tmp_path / "200.0").exists()
 
 
 @pytest.mark.parametrize("missing", ["ARCADIA_VIDEO", "ARCADIA_STYLE"])
