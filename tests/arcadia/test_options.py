@@ -186,19 +186,8 @@ def test_parse_says_what_is_wrong_in_one_line(
 
 
 def test_bare_words_are_no_values():
-    words = [
-        "--address",
-        "ray://head:1",
-        "a",
-        "--episodes=3",
-        "b",
-        "--json",
-        "c",
-        "--seed",
-        "4",
-        "--no-debug",
-        "d",
-    ]
+    words = ["--address", "ray://head:1", "a", "--episodes=3", "b", "--json", "c"]
+    words += ["--seed", "4", "--no-debug", "d"]
     assert bare_words(EvaluateOptions, words) == ["a", "b", "c", "d"]
 
 
