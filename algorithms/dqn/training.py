@@ -151,8 +151,9 @@ class Training:
                     seed=seed,
                     command=words,
                 )
-                self._hold()
-                save_held_out(self.run, algo)
+                with self.run.noting_failure():
+                    self._hold()
+                    save_held_out(self.run, algo)
             else:
                 self.run = resumed
                 self._hold()
