@@ -55,7 +55,6 @@ def sweep() -> tuple[Space, tune.TuneConfig]:
             "data": os.path.abspath(os.environ["ARCADIA_PLACES"]),
             "seed": 0,
         },
-        resources={"cpu": 1},
     )
     scheduler = ASHAScheduler(time_attr="step", grace_period=_STEPS // 8, max_t=_STEPS)
     return space, tune.TuneConfig(

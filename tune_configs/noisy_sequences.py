@@ -50,7 +50,6 @@ def sweep() -> tuple[Space, tune.TuneConfig]:
             "steps": _STEPS,
             "seed": 0,
         },
-        resources={"cpu": 1},
         compared_by=("variant",),
         time="step",
     )

@@ -56,7 +56,6 @@ def sweep() -> tuple[Space, tune.TuneConfig]:
             "preview": "0s:1s",
             "seed": 0,
         },
-        resources={"cpu": 1},
         compared_by=("style_weight", "temporal_weight"),
         time="frames",
     )

@@ -71,6 +71,9 @@ class SavesCheckpoints(Algorithm):
         is_local = isinstance(filesystem, LocalFileSystem)
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(root if is_local else temporary)
+            # The replay of what was saved here before is not that of what is saved now.
+            if filesystem.get_file_info(f"{root}/{_REPLAY}").type == FileType.Directory:
+                filesystem.delete_dir(f"{root}/{_REPLAY}")
             super().save_to_path(str(folder), **kwargs)
             if isinstance(self.loop, Distributed):  # its own copy, which nothing acts with
                 network, _ = self.loop.learners.weights()

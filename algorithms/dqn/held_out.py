@@ -29,7 +29,10 @@ def collect_held_out_states(config: DQNConfig) -> np.ndarray | None:
     if options.held_out_states == 0:
         return None
     own = config.copy(copy_frozen=False).debugging(seed=options.held_out_seed)
-    own.callbacks_class = []
+    own.callbacks_class = []  # these games are nobody's
+    for name in vars(own):
+        if name.startswith("callbacks_on_"):
+            setattr(own, name, None)
     runner = DQNRunner(config=own, worker_index=0)
     states: list[np.ndarray] = []
     while len(states) < options.held_out_states:

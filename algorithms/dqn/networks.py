@@ -64,6 +64,8 @@ class DQNModule(TorchRLModule, InferenceOnlyAPI):
         else:
             for ours, theirs in zip(target.parameters(), self.online.parameters(), strict=True):
                 ours.lerp_(theirs, rate)
+            for ours, theirs in zip(target.buffers(), self.online.buffers(), strict=True):
+                ours.copy_(theirs)  # such as c, which the expectation of noise may depend on
 
     @torch.no_grad()
     def q_values(self, observation: Tensor) -> Tensor:

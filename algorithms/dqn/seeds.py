@@ -74,14 +74,17 @@ class SeedTrainer:
         Returns:
             `done` and `fields` of the progress; at the end also `result`.
         """
-        training, until = self._start(), time.monotonic() + _TURN_S
-        while not stop and not training.is_finished and time.monotonic() < until:
-            training.step()
-        told = {"done": training.done, "fields": training.fields()}
-        if stop or training.is_finished:
-            training.finish(stopped=stop)
-            told["result"] = training.result()
-            self._stack.close()
+        with contextlib.ExitStack() as failed:
+            training, until = self._start(), time.monotonic() + _TURN_S
+            failed.push(self._stack)  # which says in the run how it ended
+            while not stop and not training.is_finished and time.monotonic() < until:
+                training.step()
+            told = {"done": training.done, "fields": training.fields()}
+            if stop or training.is_finished:
+                training.finish(stopped=stop)
+                told["result"] = training.result()
+            else:
+                failed.pop_all()  # there are more turns
         return told
 
     def _start(self) -> Training:

@@ -62,6 +62,8 @@ class QUpdates:
         if options.compile:
             for network in module.children():
                 network.compile()
+                if network.num_atoms > 1:  # which the loss takes apart, and calls itself
+                    network.outputs = torch.compile(network.outputs)
 
     def update_minibatches(
         self, batch: Batch, num_minibatches: int, lr: float | None = None

@@ -34,5 +34,6 @@ class ControllerModule(DQNModule):
 
     @torch.no_grad()
     def q_values_of(self, observation: Tensor, goal: Tensor) -> Tensor:
-        """Q-values (B, A) of states (B, *state_shape) while goals, (B,) int64, are pursued."""
-        return self.online(join_goal(observation, self.goal_inputs[goal]))
+        """Q-values (B, A) of states (B, *state_shape) while goals, (B,) int64, are pursued; as of
+        `q_values`."""
+        return self.q_values(join_goal(observation, self.goal_inputs[goal]))

@@ -166,6 +166,9 @@ class HDQNOptions(DQNOptions):
             "learning_starts": self.meta_learning_starts,
             "n_step": 1,
         }
+        if self.anneal is not None and self.anneal_updates is None:
+            steps = self.steps(self.total_frames) - self.phase1_steps  # in which it learns
+            own["anneal_updates"] = max(round(self.meta_updates_per_step * steps), 1)
         try:
             return DQNOptions(**(self._of_dqn() | own))
         except UserError as error:

@@ -208,10 +208,29 @@ class Colorizer(nn.Module):
             ValueError: another shape or dtype.
             UserError: the network has no global features.
         """
+        return self.global_output(self._hidden(global_lightness))
+
+    def classify(self, global_lightness: Tensor) -> Tensor:
+        """The classes of pictures of any size.
+
+        Args:
+            global_lightness: as for `global_features`, which says what is raised, too.
+
+        Returns:
+            Logits (B, num_classes).
+
+        Raises:
+            ValueError: the network has no classifier.
+        """
+        if self.classifier is None:
+            raise ValueError("the network has no classifier")
+        return self.classifier(self._hidden(global_lightness))
+
+    def _hidden(self, global_lightness: Tensor) -> Tensor:
+        """What classes and global features are read from."""
         if not self.options.global_features:
             raise UserError(_NO_FEATURES)
-        low_level = self.low_level(self._square(global_lightness))
-        return self.global_output(self.global_level(low_level))
+        return self.global_level(self.low_level(self._square(global_lightness)))
 
     @torch.no_grad()
     def colorize(self, rgb: Tensor, *, style_from: Tensor | None = None) -> Tensor:

@@ -18,6 +18,7 @@ from pipelines.colorization.pages import page
 if TYPE_CHECKING:
     from arcadia.report import Report
     from pipelines.colorization.checkpoints import Done
+    from pipelines.places import PreparedData
 
 _MEAN_OF = 2_000  # pictures that the mean colour is taken of
 
@@ -42,7 +43,9 @@ class ColorizerRun(TrainingRun[TrainOptions]):
         self._data = PreparedData.open(command.data)
         other = command.validation
         self._other = None if other is None else PreparedData.open(other)
-        self._check_size(self._data.size)
+        self._check_size(self._data, "prepared pictures")
+        if self._other is not None:
+            self._check_size(self._other, "pictures of validation")
         self._check_hash(self._data)
         self._weights = self._read_weights(class_names(self._data))
 
@@ -103,12 +106,12 @@ class ColorizerRun(TrainingRun[TrainOptions]):
     def _page(self) -> Report:
         return page(self._run)
 
-    def _check_size(self, size: int) -> None:
-        crop = self._command.options.crop
+    def _check_size(self, data: PreparedData, what: str) -> None:
+        crop, size = self._command.options.crop, data.size
         if size < crop:
             raise UserError(
-                f"image_size {crop}: the prepared pictures are {size} x {size}; give at most that, "
-                f"or prepare them with --size {crop} or more"
+                f"image_size {crop}: the {what} are {size} x {size}; give at most that, or prepare "
+                f"them with --size {crop} or more"
             )
 
     def _check_hash(self, data: Any) -> None:

@@ -17,10 +17,10 @@ def sweep_trial(data: str, options: ColorizerOptions, *, seed: int = 0) -> None:
         seed: of weights and order.
     """
     import cv2
-    import torch
 
     from arcadia.crew import Crew
     from arcadia.trials import TrialReport, trial_run
+    from arcadia.workers import own_device
     from pipelines.colorization.data import shares
     from pipelines.colorization.job import KIND, TrainOptions, config_of
     from pipelines.colorization.learner import Learner
@@ -31,7 +31,6 @@ def sweep_trial(data: str, options: ColorizerOptions, *, seed: int = 0) -> None:
     cv2.setNumThreads(1)
     prepared = PreparedData.open(data)
     training, validation = shares(prepared, None, options.validation_fraction, seed)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
     options = dataclasses.replace(options, checkpoint_period=options.validation_period)
     config = config_of(TrainOptions(data=data, options=options), prepared.hash)
     run = trial_run(kind=KIND, config=config, seed=seed)
@@ -40,7 +39,7 @@ def sweep_trial(data: str, options: ColorizerOptions, *, seed: int = 0) -> None:
         training,
         validation,
         options,
-        Learner(len(prepared.classes), options, device=device, seed=seed),
+        Learner(len(prepared.classes), options, device=own_device(), seed=seed),
         crew=Crew(),
         seed=seed,
         num_streams=num_streams_for(options.batch_size, 1),

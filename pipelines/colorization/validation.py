@@ -91,8 +91,7 @@ def judge(
             figures.add_pictures(colored, truth)
             if network.num_classes:
                 lightness, _ = split(truth, network.options.colorspace)
-                logits = network(lightness).logits
-                assert logits is not None
+                logits = network.classify(lightness)
                 wanted = torch.from_numpy(labels).to(logits.device)
                 figures.add_classes(logits.float(), wanted)
     return figures

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from arcadia.errors import UserError
+from arcadia.workers import own_device
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -81,8 +82,7 @@ def _raft(small: bool) -> tuple[Any, Any]:
             f"{torch.hub.get_dir()}/checkpoints, or take the method dis_fine"
         ) from error
     model.load_state_dict(state)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    return model.eval().requires_grad_(False).to(device), weights.transforms()
+    return model.eval().requires_grad_(False).to(own_device()), weights.transforms()
 
 
 def _padded(image_hwc: np.ndarray) -> Tensor:

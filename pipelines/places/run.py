@@ -220,7 +220,11 @@ class Preparation:
         reasons: Counter[str] = Counter(reason for _, reason in plan.rejected)
         filtered = 0
         shards = []
-        with storage.writing(REJECTED) as path, open(path, "w", newline="") as file:
+        with (
+            storage.writing(REJECTED) as path,
+            # Names of files need be no text.
+            open(path, "w", newline="", encoding="utf-8", errors="backslashreplace") as file,
+        ):
             table = csv.writer(file, lineterminator="\n")
             table.writerow(["name", "reason"])
             table.writerows(plan.rejected)

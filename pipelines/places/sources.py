@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import stat
@@ -107,7 +108,7 @@ class Source:
 
     def _below(self) -> Iterator[Entry]:
         with explained("read", self.root):
-            tops = {e.name for e in os.scandir(self.root) if e.is_dir() and e.name[0] != "."}
+            tops = {e.name for e in os.scandir(self.root) if _is_folder(e) and e.name[0] != "."}
         splits = sorted(tops & SPLITS)
         if len(splits) > 1 and tops <= SPLITS:
             raise UserError(
@@ -131,14 +132,18 @@ class Source:
                 for entry in found:
                     if entry.name.startswith(".") or entry.name == "__MACOSX":
                         continue
-                    if entry.is_dir():
-                        inner.append(entry.name)
-                        continue
                     name = f"{here}/{entry.name}" if here else entry.name
+                    try:
+                        is_folder, is_picture = entry.is_dir(), _may_be_file(entry)
+                    except OSError:  # a link through a folder that is closed, or in a circle
+                        self.rejected.append((name, UNREADABLE))
+                        continue
                     suffix = os.path.splitext(entry.name)[1].lower()
-                    if suffix == ".tar":
+                    if is_folder:
+                        inner.append(entry.name)
+                    elif suffix == ".tar":
                         yield from self._in_tar(name)
-                    elif suffix not in PICTURE_SUFFIXES or not _may_be_file(entry):
+                    elif suffix not in PICTURE_SUFFIXES or not is_picture:
                         self._ignore(name)
                     else:
                         yield Entry(name, label)
@@ -241,6 +246,13 @@ def read_entry(
         return Rejected(MISSING)
     except (OSError, ValueError):  # ValueError: a name that no file can have
         return Rejected(UNREADABLE)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether it is a folder, or a link to one that can be followed."""
+    with contextlib.suppress(OSError):
+        return entry.is_dir()
+    return False
 
 
 def _may_be_file(entry: os.DirEntry[str]) -> bool:

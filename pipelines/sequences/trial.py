@@ -18,10 +18,9 @@ def sweep_trial(options: SequenceOptions, *, seed: int = 0, data: Sequence[str] 
         seed: of weights, examples and noise.
         data: as `arcadia train sequence --data` takes it.
     """
-    import torch
-
     from arcadia.crew import Crew
     from arcadia.trials import TrialReport, trial_run
+    from arcadia.workers import own_device
     from pipelines.sequences.job import KIND, TrainOptions, config_of, hash_of
     from pipelines.sequences.learner import Learner
     from pipelines.sequences.tasks import task_of
@@ -31,11 +30,10 @@ def sweep_trial(options: SequenceOptions, *, seed: int = 0, data: Sequence[str] 
     config = config_of(TrainOptions(options=options, data=tuple(data)), hash_of(data))
     run = trial_run(kind=KIND, config=config, seed=seed)
     task = task_of(options, seed, data)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
     Training(
         run,
         task,
-        Learner(task, device=device, seed=seed),
+        Learner(task, device=own_device(), seed=seed),
         crew=Crew(),
         on_validation=TrialReport(run),
     ).carry_on()

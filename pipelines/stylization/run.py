@@ -95,8 +95,11 @@ class Stylization:
                 estimated = self._estimate(plans, parts, workers)
                 self._heed()
             except _Asked:
+                what, how = (
+                    ("more", "go on") if self._create is None else ("anything", "begin anew")
+                )
                 raise Incomplete(
-                    "stopped before anything was painted; the same words begin anew", {}
+                    f"stopped before {what} was painted; the same words {how}", {}
                 ) from None
             if self._command.estimate:
                 return {"estimate": estimated, "problems": self._problems}

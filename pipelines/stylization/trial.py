@@ -36,11 +36,12 @@ def sweep_trial(
         seed: of the noise.
     """
     import cv2
-    import torch
     from ray import tune
 
     from arcadia.run_report import write_report
     from arcadia.trials import trial_run
+    from arcadia.workers import own_device
+    from pipelines.stylization.estimate import fit
     from pipelines.stylization.finish import (
         SEAMS,
         drop_frames,
@@ -78,8 +79,8 @@ def sweep_trial(
     plan.save(run.storage)
     save_style(run, style, options.style_weight_map)
     picture, style_map = read_style(run.storage)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    stylizer = Stylizer(options, picture, style_map_hw=style_map, device=device, seed=seed)
+    stylizer = Stylizer(options, picture, style_map_hw=style_map, device=own_device(), seed=seed)
+    fit(stylizer, plan.size)
     parts = plan.parts(options)
     records: list[Mapping[str, Any]] = [
         r for part in parts for r in Manifest(run.storage, part).frames

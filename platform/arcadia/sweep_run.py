@@ -234,6 +234,7 @@ class _Sweep:
         return self._space.time if isinstance(self._space, Space) else _ENV_STEPS
 
     def _trainable(self) -> Any:
+        import ray
         from ray import tune
 
         space = self._space
@@ -244,7 +245,10 @@ class _Sweep:
         def trial(parameters: dict[str, Any]) -> None:  # trials' folders are called after it
             carry_out(**parameters)
 
-        return tune.with_resources(trial, dict(space.resources))
+        resources = space.resources
+        if resources is None:
+            resources = {"cpu": 1, "gpu": min(ray.cluster_resources().get("GPU", 0), 1)}
+        return tune.with_resources(trial, dict(resources))
 
     def _hold(self, run: RunFolder, stack: contextlib.ExitStack) -> None:
         if run.storage.is_local:

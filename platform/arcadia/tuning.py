@@ -6,7 +6,7 @@ import importlib.util
 import inspect
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,8 +26,9 @@ class Space:
     names."""
     parameters: dict[str, Any]
     """By name; may hold Tune's distributions. `--seed` sets "seed"."""
-    resources: Mapping[str, float] = field(default_factory=lambda: {"cpu": 1})
-    """Of a trial, as Tune names them: cpu, gpu."""
+    resources: Mapping[str, float] | None = None
+    """Of a trial, as Tune names them: cpu, gpu. None: a CPU, and a GPU where there are any when the
+    sweep begins or goes on."""
     compared_by: tuple[str, ...] = ()
     """Parameters by which trials are compared: those alike in them, of several seeds, are put
     together in a table and a figure, with the standard error of their mean."""

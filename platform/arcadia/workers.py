@@ -86,3 +86,13 @@ def device_of(num_gpus: float) -> torch.device:
     import torch
 
     return torch.device("cuda" if num_gpus and torch.cuda.is_available() else "cpu")
+
+
+def own_device() -> torch.device:
+    """Where this process computes: one of Ray's on the GPU that it was given, if it was, any other
+    on one that torch sees."""
+    import ray
+
+    if not ray.is_initialized():
+        return device_of(1)
+    return device_of(len(ray.get_runtime_context().get_accelerator_ids().get("GPU", [])))

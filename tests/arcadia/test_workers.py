@@ -1,7 +1,9 @@
 import pytest
+import ray
+import torch
 
 from arcadia.errors import UserError
-from arcadia.workers import workers_for
+from arcadia.workers import own_device, workers_for
 
 
 def _of(resources, num_parts, **asked) -> tuple[int, int, float]:
@@ -52,3 +54,10 @@ def test_neighbours_are_those_that_share_a_memory():
 def test_what_is_not_there_is_refused(resources, asked, complaint):
     with pytest.raises(UserError, match=complaint):
         workers_for(resources, 9, **asked)
+
+
+def test_a_process_of_rays_computes_where_it_was_told(ray_session, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert own_device().type == "cpu"  # it was given none, though torch sees one
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    assert own_device().type == "cuda"

@@ -191,7 +191,9 @@ def _config(command: ColorizeOptions, weights: Weights, plan: Plan) -> dict[str,
         words["output"] = os.path.abspath(command.output or plan.folder)
         if command.output is not None and command.output.endswith("/"):
             words["output"] += "/"
-    words["inputs"] = [i if "://" in i else os.path.abspath(i) for i in command.inputs]
+    words["inputs"] = [
+        i if "://" in i else os.path.abspath(os.path.expanduser(i)) for i in command.inputs
+    ]
     stamps = dict(plan.stamps)
     state = [
         repr(sorted(words.items())),

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from arcadia.errors import UserError
 from arcadia.media import read_image
+from arcadia.workers import own_device
 from pipelines.sequences.attention import AttentionDecoder
 from pipelines.sequences.config import SequenceOptions
 from pipelines.sequences.described import Described, Pair
@@ -105,8 +106,7 @@ class Captions(Described):
             if self._vgg is None:
                 from pipelines.stylization.networks import load_vgg
 
-                device = "cuda" if torch.cuda.is_available() else "cpu"
-                self._vgg = load_vgg("vgg16", [_LAYER]).to(device)
+                self._vgg = load_vgg("vgg16", [_LAYER]).to(own_device())
             picture = read_image(self._folder / self._names[number])
             square = cv2.resize(picture, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
             pixels = torch.from_numpy(square).permute(2, 0, 1).unsqueeze(0).float()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import itertools
 import math
 import zlib
 from collections.abc import Iterator, Sequence
@@ -26,6 +27,8 @@ from pipelines.sequences.task import Batch, Split, Task
 
 _LAYERS = 3
 _MOST = 100_000  # pictures that are held in memory
+_AT_ONCE = 1_000  # rows that are read together
+_NO_LABEL = -1  # as `arcadia places prepare` has it
 _AT_ONCE = 1_000
 _MOST_BYTES = 1 << 31  # of MNIST's files, unpacked: its largest has 47 million
 
@@ -193,24 +196,33 @@ def _parquet(place: Path, options: SequenceOptions) -> _Pictures:
     pixels: list[np.ndarray] = []
     labels: list[object] = []
     side = (options.picture_size, options.picture_size)
-    for file in files:
-        for batch in _rows(file):
-            for image, label in zip(*(column.to_pylist() for column in batch), strict=True):
-                data = image if isinstance(image, bytes) and image else b"\0"
-                picture = None
-                with contextlib.suppress(cv2.error):  # of one that says it is too large
-                    picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-                if picture is None:
-                    raise UserError(f"{file}: row {len(labels)} is no picture that can be read")
-                pixels.append(cv2.resize(picture, side, interpolation=cv2.INTER_AREA).ravel())
-                labels.append(label)
-            if len(labels) >= _MOST:
-                break
+    rows = (row for file in files for row in _labelled(file))
+    for where, image, label in itertools.islice(rows, _MOST):
+        data = image if isinstance(image, bytes) and image else b"\0"
+        picture = None
+        with contextlib.suppress(cv2.error):  # of one that says it is too large
+            picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        if picture is None:
+            raise UserError(f"{where} is no picture that can be read")
+        pixels.append(cv2.resize(picture, side, interpolation=cv2.INTER_AREA).ravel())
+        labels.append(label)
     if len(labels) < 3:
-        raise UserError(f"{place}: holds {len(labels)} pictures; two are kept aside, give more")
+        raise UserError(
+            f"{place}: holds {len(labels)} pictures with a label; two are kept aside, give more"
+        )
     names = {label: number for number, label in enumerate(sorted(set(labels), key=str))}
     numbers = np.array([names[label] for label in labels], np.int64)
     return _Pictures(np.stack(pixels), numbers)
+
+
+def _labelled(file: Path) -> Iterator[tuple[str, object, object]]:
+    """Of each row of a Parquet file that has a label: where it is, image and label."""
+    number = 0
+    for batch in _rows(file):
+        for image, label in zip(*(column.to_pylist() for column in batch), strict=True):
+            if label is not None and label != _NO_LABEL:
+                yield f"{file}: row {number}", image, label
+            number += 1
 
 
 def _rows(file: Path) -> Iterator[list[pa.Array]]:
@@ -222,7 +234,7 @@ def _rows(file: Path) -> Iterator[list[pa.Array]]:
         missing = {"image", "label"} - set(opened.schema_arrow.names)
         if missing:
             raise pa.ArrowInvalid(f"there is no {' and no '.join(sorted(missing))}")
-        for batch in opened.iter_batches(columns=["image", "label"]):
+        for batch in opened.iter_batches(_AT_ONCE, columns=["image", "label"]):
             yield [batch.column("image"), batch.column("label")]
     except (pa.ArrowException, OSError) as error:  # Parquet says of damage that reading failed
         raise UserError(

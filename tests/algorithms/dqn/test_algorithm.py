@@ -275,6 +275,19 @@ def test_playing_between_iterations_leaves_the_trainings_metrics_alone():
     algo.stop()
 
 
+def test_the_games_of_the_held_out_states_are_nobodys():
+    ended: list[float] = []
+
+    def note(episode: Any, **_: Any) -> None:
+        ended.append(episode.get_return())
+
+    config = DQNConfig.preset("fast", env="CartPole-v1", learning_starts=100)
+    config.training(held_out_states=20).callbacks(on_episode_end=note)
+    algo = config.build_algo()
+    assert ended == []
+    algo.stop()
+
+
 def test_registered_names_and_env_config_reach_the_environment():
     import gymnasium as gym
 

@@ -164,3 +164,16 @@ def test_a_run_with_a_changed_checkpoint_does_not_go_on(
     assert len(error.splitlines()) == 1
     assert "env_runner/state.pkl is not what MANIFEST.json says" in error
     assert run.status == "running" and not list(run.path.rglob("made"))
+
+
+@pytest.mark.parametrize("again", [True, False])
+def test_what_is_saved_again_is_of_one_moment(algo: DQN, tmp_path: Path, again: bool):
+    place = algo.save_to_path(tmp_path / "saved", replay=True)
+    algo.train()
+    algo.save_to_path(place, replay=again)
+    other = DQNConfig.preset("fast", **SMALL).debugging(seed=2).build_algo()
+    assert isinstance(other, DQN)
+    other.restore_from_path(place)
+    assert other.num_env_steps == algo.num_env_steps
+    assert (tmp_path / "saved" / "replay").exists() == again
+    other.stop()

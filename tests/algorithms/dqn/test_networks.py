@@ -8,6 +8,7 @@ from torch import nn
 
 from algorithms.dqn.networks import DQNModule
 from algorithms.dqn.q_network import QNetwork
+from algorithms.noisy.activations import noisy_parts, set_c
 
 
 def num_parameters(module: nn.Module) -> int:
@@ -160,3 +161,10 @@ def test_a_fresh_network_values_all_alike_and_no_layer_is_dead():
                 last = layer in (network.value[-1], network.advantage[-1])
                 gram = rows @ rows.T / (1e-4 if last else 2.0)
                 torch.testing.assert_close(gram, torch.eye(len(rows)), atol=1e-4, rtol=1e-3)
+
+
+def test_a_targets_noise_is_the_online_networks():
+    m = module(activation={"activation": "noisy_hard_tanh", "noise_variant": "nah"})
+    set_c(m.online, 3.0)
+    m.update_target(0.25)
+    assert {float(part.c) for part in noisy_parts(m.target)} == {3.0}

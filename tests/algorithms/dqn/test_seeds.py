@@ -145,3 +145,15 @@ def test_a_killed_actor_is_replaced_and_its_seed_goes_on(tmp_path, capsys):
 def test_fewer_than_two_seeds_are_refused(capsys):
     assert main(["train", "dqn", *SMALL, "--seeds", "1"]) == 2
     assert "seeds 1: must be between 2 and 1000" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_seed_that_fails_says_so_in_its_run(tmp_path, capsys):
+    folder = tmp_path / "seeds"
+    words = [*SMALL, "--seeds", "2", "--seed", "1", "--run-dir", str(folder)]
+    assert main(["train", "dqn", *words, "--total-frames", "4000", "--lr", "1e30"]) == 1
+    assert "2 of 2 seeds failed (seed 1: FloatingPointError: " in capsys.readouterr().err
+    assert RunFolder.open(folder).status == "failed"
+    for seed in (1, 2):
+        run = RunFolder.open(folder / f"seed-{seed}")
+        assert run.status == "failed" and "FloatingPointError" in run.info["details"]["error"]

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from arcadia.cli import main
 from arcadia.runs import RunFolder
 from arcadia.telemetry import read_scalars
 from pipelines.colorization import load_colorizer
@@ -124,6 +125,27 @@ def test_a_mistake_is_one_line(tmp_path, ready, call, monkeypatch, words, compla
     assert done.code == 2
     assert complaint in done.error and done.error.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_pictures_of_validation_may_not_be_smaller_than_the_square(
+    tmp_path: Path, ready: Path, call
+):
+    small = tmp_path / "small"
+    words = ["--size", "24", "--row-group-images", "8"]
+    assert main(["places", "prepare", str(ready.parent / ready.name[:-6]), str(small), *words]) == 0
+    words = ["--image-size", "32", "--run-dir", tmp_path / "run", "--validation", small]
+    done = call("train", "colorizer", "--data", ready, *words)
+    assert done.code == 2 and not (tmp_path / "run").exists()
+    assert "image_size 32: the pictures of validation are 24 x 24" in done.error
+
+
+def test_pictures_of_any_size_are_judged(trained: Path, ready: Path, tmp_path: Path, call):
+    odd = tmp_path / "odd"
+    words = ["--size", "37", "--row-group-images", "8"]
+    assert main(["places", "prepare", str(ready.parent / ready.name[:-6]), str(odd), *words]) == 0
+    done = call("evaluate", trained, "--data", odd, "--images", 16)
+    assert done.code == 0, done.error
+    assert 0 <= done.result["runs"][0]["top1"] <= 1
 
 
 def test_evaluation_names_what_is_missing(trained: Path, ready: Path, tmp_path: Path, call):

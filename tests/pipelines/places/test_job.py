@@ -279,3 +279,12 @@ def test_a_killed_job_goes_on_with_the_same_words(make_tree, tmp_path: Path):
     assert "are done: it goes on" in outputs[0]
     resumed, whole = (json.loads(text.splitlines()[-1]) for text in outputs)
     assert resumed["hash"] == whole["hash"] and resumed["images"] == whole["images"]
+
+
+def test_an_archive_whose_name_is_no_text_may_be_damaged(make_tree, tmp_path: Path, call):
+    root = make_tree({f"abbey/{i}.jpg": encoded(colorful(seed=i)) for i in range(8)})
+    with open(os.fsencode(root) + b"/caf\xe9.tar", "wb") as file:
+        file.write(b"no archive" * 200)
+    done = call(root, tmp_path / "out")
+    assert done.code == 0, done.error
+    assert list(rejected(tmp_path / "out")) == ["caf\\udce9.tar"]

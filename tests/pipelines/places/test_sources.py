@@ -8,7 +8,7 @@ import pytest
 
 from arcadia.errors import UserError
 from pipelines.places.images import Rejected
-from pipelines.places.sources import Source, read_entry
+from pipelines.places.sources import UNREADABLE, Source, read_entry
 
 
 def found(root: Path, list_file: Path | None = None) -> dict[str, object]:
@@ -211,3 +211,12 @@ def test_what_cannot_be_read_is_a_reason(make_tree):
     assert reason("1.jpg/2.jpg") == Rejected("missing")
     assert reason("folder") == Rejected("not a file")
     assert reason("nul\0.jpg") == Rejected("unreadable")
+
+
+def test_a_link_that_leads_nowhere_costs_no_other_picture(make_tree):
+    root = make_tree({f"abbey/{number}.jpg": b"" for number in range(9)})
+    (root / "abbey" / "circle.jpg").symlink_to("circle.jpg")
+    (root / "top").symlink_to("top")
+    source = Source(str(root))
+    assert len([entry.name for entry in source.entries()]) == 9
+    assert sorted(source.rejected) == [("abbey/circle.jpg", UNREADABLE), ("top", UNREADABLE)]

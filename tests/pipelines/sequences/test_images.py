@@ -14,6 +14,7 @@ import pytest
 from arcadia.errors import UserError
 from pipelines.sequences import SequenceOptions, task_of
 from pipelines.sequences.learner import Learner
+from pipelines.sequences.tasks import images as images_module
 from pipelines.sequences.tasks.images import Images
 
 
@@ -132,3 +133,18 @@ def test_little_that_unpacks_to_much_is_read_no_further_than_it_says(tmp_path: P
         images(mnist)
     assert tracemalloc.get_traced_memory()[1] < 1 << 24
     tracemalloc.stop()
+
+
+def test_rows_without_a_label_are_left_out(tmp_path: Path, monkeypatch):
+    place = tmp_path / "parts"
+    place.mkdir()
+    for number in range(3):
+        file = parquet(place / f"{number}.parquet", "abc" * 10)
+        labels = pa.array([0, 1, -1] * 10, pa.int64())
+        pq.write_table(pq.read_table(file).set_column(1, "label", labels), file)
+    task = images(place, picture_size=4, batch_size=5)
+    assert task._num_classes == 2
+    assert sum(len(split.labels) for split in task._splits.values()) == 60
+    monkeypatch.setattr(images_module, "_MOST", 25)
+    task = images(place, picture_size=4, batch_size=5)
+    assert sum(len(split.labels) for split in task._splits.values()) == 25
