@@ -81,7 +81,7 @@ def test_sequences(head, tmp_path: Path):
     words += ["--validation-examples", 50, "--validation-period", 500, "--seed", 1]
     words += ["--activation", "nan", "--anneal", "30:0.5", "--num-cpus-per-worker", 1]
     run = tmp_path / "läufe" / "eins"
-    words += ["--steps", 1_000_000, "--minutes", 0.2, "--run-dir", run]
+    words += ["--steps", 1_000_000, "--minutes", 0.4, "--run-dir", run]
     job = run_job(head, tmp_path, run, "train", "sequence", *words)
     assert job.code == 0, job.error
     check_curves(job, run, "sequence")

@@ -95,8 +95,8 @@ def colorizer(folder: Path) -> tuple[list[str], Callable[[], bool]]:
     assert arcadia([*words.split(), "--keep-grey", "--row-group-images", "8"]) == 0
     words = (
         f"train colorizer --num-workers 2 --data {folder}/data --run-dir {folder}/run "
-        "--width 0.05 --image-size 32 --batch-size 8 --steps 60 --checkpoint-period 5 "
-        "--validation-period 30 --seed 1"
+        "--width 0.05 --image-size 32 --batch-size 8 --steps 300 --checkpoint-period 20 "
+        "--validation-period 300 --seed 1"
     )
     return words.split(), some(folder / "run", "checkpoints/*")
 
