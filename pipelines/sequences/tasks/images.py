@@ -66,8 +66,9 @@ class ImageClassifier(nn.Module):
 class Images(Task):
     """A folder of MNIST's four files (`train-images-idx3-ubyte` and so on, packed with gzip or
     not), or a Parquet file or folder of pictures with columns `image` (a picture file's bytes) and
-    `label`, as `arcadia places prepare` writes them; of these the last two twentieths are kept
-    aside. Pictures are resized to `picture_size` a side, in colour.
+    `label`, as `arcadia places prepare` writes them; of these the first 100,000 with a label (none
+    is null or -1) are taken, and the last two twentieths of them kept aside. Pictures are resized
+    to `picture_size` a side, in colour.
     """
 
     metrics = ("error", "loss")
