@@ -182,7 +182,7 @@ def _color(source: Path, network: Colorizer, num_cpus: int) -> float:
     from arcadia.workers import Workers
     from pipelines.colorization.coloring import data
     from pipelines.colorization.coloring.plan import find, parts_of
-    from pipelines.colorization.networks import save_colorizer
+    from pipelines.colorization.files import save_colorizer
 
     with tempfile.TemporaryDirectory() as folder:
         save_colorizer(network, Path(folder, "network"))

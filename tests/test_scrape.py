@@ -13,7 +13,8 @@ from arcadia.gauges import metric_of
 from arcadia.media import VideoWriter, write_image
 from arcadia.runs import RunFolder
 from arcadia.telemetry import read_scalars
-from pipelines.colorization.networks import Colorizer, save_colorizer
+from pipelines.colorization.files import save_colorizer
+from pipelines.colorization.networks import Colorizer
 from tests.pipelines.pictures import colorful, encoded
 from tests.scraping import PERIOD_S, Job, run_job, scraped
 

@@ -73,7 +73,8 @@ class Colorize(Kind):
     def prepare(self) -> None:
         import torch
 
-        from pipelines.colorization.networks import Colorizer, save_colorizer
+        from pipelines.colorization.files import save_colorizer
+        from pipelines.colorization.networks import Colorizer
 
         torch.manual_seed(0)
         save_colorizer(Colorizer(2, image_size=64).eval(), self.folder / "colorizer.safetensors")

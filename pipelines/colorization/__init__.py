@@ -11,13 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pipelines.colorization.config import NetworkOptions
+    from pipelines.colorization.files import load_colorizer, save_colorizer
     from pipelines.colorization.losses import ALPHA, class_loss, color_loss, total
-    from pipelines.colorization.networks import (
-        Colorizer,
-        Prediction,
-        load_colorizer,
-        save_colorizer,
-    )
+    from pipelines.colorization.networks import Colorizer, Prediction
     from pipelines.colorization.options import ColorizerOptions
     from pipelines.colorization.spaces import join, split
     from pipelines.colorization.trial import sweep_trial
@@ -44,6 +40,8 @@ _WHERE = {
     "NetworkOptions": "config",
     "class_loss": "losses",
     "color_loss": "losses",
+    "load_colorizer": "files",
+    "save_colorizer": "files",
     "join": "spaces",
     "split": "spaces",
     "sweep_trial": "trial",

@@ -20,12 +20,12 @@ from arcadia.jsonable import read_json
 from arcadia.nested_files import load_nested, save_nested
 from arcadia.runs import RunFolder
 from arcadia.typed import from_json
-from pipelines.colorization.learner import Learner
-from pipelines.colorization.networks import (
+from pipelines.colorization.files import (
     describe_colorizer,
     load_colorizer,
     save_colorizer,
 )
+from pipelines.colorization.learner import Learner
 from pipelines.colorization.order import Position
 
 COLORIZER = "colorizer.safetensors"

@@ -69,7 +69,7 @@ def evaluate(runs: Sequence[RunFolder], options: EvaluateColorizerOptions) -> di
     from pipelines.colorization.baselines import in_one_color
     from pipelines.colorization.checkpoints import COLORIZER, knows_classes
     from pipelines.colorization.data import Share, class_names
-    from pipelines.colorization.networks import load_colorizer
+    from pipelines.colorization.files import load_colorizer
     from pipelines.colorization.validation import Figures, grid, judge
     from pipelines.places import PreparedData
 

@@ -140,7 +140,7 @@ class ColorizerRun(TrainingRun[TrainOptions]):
         if weights is None or not self._is_new:
             return None
         from pipelines.colorization.checkpoints import knows_classes
-        from pipelines.colorization.networks import load_colorizer
+        from pipelines.colorization.files import load_colorizer
 
         load_colorizer(weights, options=network)
         if names and network.global_features and not knows_classes(Path(weights), names):

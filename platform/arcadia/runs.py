@@ -25,9 +25,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from arcadia import provenance
-from arcadia.atomic import explained, is_temporary, temporary_folder
+from arcadia.atomic import explained
 from arcadia.errors import Incomplete, UserError, did_you_mean
 from arcadia.jsonable import jsonable, parsed
+from arcadia.scratch import Scratch
 from arcadia.storage import Storage
 
 Status = Literal["running", "completed", "stopped", "failed"]
@@ -46,8 +47,7 @@ class RunFolder:
     def __init__(self, storage: Storage):
         self.storage = storage
         self._config: dict[str, Any] | None = None
-        self._scratch: Path | None = None
-        self._synced: dict[Path, tuple[int, int]] = {}
+        self._scratch = Scratch(storage)
 
     @classmethod
     def create(
@@ -316,47 +316,16 @@ class RunFolder:
         raise UserError(f"checkpoint {which!r}: {where} has none of that name; there is {there}")
 
     def scratch(self, name: str) -> Path:
-        """A local path for a writer that appends, such as TensorBoard's.
-
-        Its parent is there; what the run already holds under `name` is too. In an object store it
-        is a copy on this machine, which reaches the run with `sync`.
-        """
-        if self.storage.is_local:
-            path = self.path / name
-        else:
-            if self._scratch is None:
-                self._scratch = temporary_folder()
-            path = self._scratch / name
-            if not path.exists():
-                self._download(name, self._scratch)
-        with explained("write", path.parent):
-            path.parent.mkdir(parents=True, exist_ok=True)
-        return path
+        """A local path for a writer that appends, such as TensorBoard's; see `Scratch.path`."""
+        return self._scratch.path(name)
 
     def sync(self) -> None:
         """Brings what changed in the `scratch` paths to the run; nothing to do when local."""
-        if self._scratch is None:
-            return
-        for path in sorted(self._scratch.rglob("*")):
-            if path.is_file() and not is_temporary(path.name):
-                stamp = _stamp(path)
-                if self._synced.get(path) != stamp:
-                    self.storage.upload(path, path.relative_to(self._scratch).as_posix())
-                    self._synced[path] = stamp
+        self._scratch.sync()
 
     def fetch(self, name: str) -> Path:
         """A file or folder of the run as a local path to read; it may turn out not to exist."""
-        if self.storage.is_local:
-            return self.path / name
-        self.sync()
-        folder = temporary_folder()
-        self._download(name, folder)
-        return folder / name
-
-    def _download(self, name: str, folder: Path) -> None:
-        for file in [name] if self.storage.is_file(name) else self.storage.list(name):
-            self.storage.download(file, folder / file)
-            self._synced[folder / file] = _stamp(folder / file)
+        return self._scratch.fetch(name)
 
 
 def default_run_dir(kind: str, root: str | os.PathLike[str] = "runs") -> Path:
@@ -381,11 +350,6 @@ def _checkpoint(step: int, shelf: Shelf) -> str:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _stamp(path: Path) -> tuple[int, int]:
-    stat = path.stat()
-    return stat.st_mtime_ns, stat.st_size
 
 
 def _no_run(storage: Storage) -> str:

@@ -87,15 +87,13 @@ class _Sweep:
         listeners = callbacks(time=self._time, wandb=options.wandb, mlflow=options.mlflow)
         if options.run_dir is not None:
             RunFolder.check_free(options.run_dir)
-        place = _absolute(options.run_dir or default_run_dir(f"tune-{Path(options.file).stem}"))
-        storage, name = folder_and_name(place)
-        if not name:
-            raise UserError(
-                f"run_dir {options.run_dir}: a sweep takes a folder of its own; give one below it"
-            )
+            if not folder_and_name(_absolute(options.run_dir))[1]:
+                raise UserError(
+                    f"run_dir {options.run_dir}: a sweep takes a folder of its own; give one in it"
+                )
         connect(options.address)
         run = RunFolder.create(
-            place,
+            _absolute(options.run_dir or default_run_dir(f"tune-{Path(options.file).stem}")),
             kind=SWEEP,
             config={
                 "file": options.file,
@@ -109,6 +107,7 @@ class _Sweep:
         )
         self._hold(run, stack)
         run.write_bytes(_FILE, Path(options.file).read_bytes())
+        storage, name = folder_and_name(run.uri)
         is_space = isinstance(self._space, Space)
         searched: Any = self._space.parameters if isinstance(self._space, Space) else self._space
         tuner = tune.Tuner(

@@ -24,7 +24,8 @@ from algorithms.dqn.q_network import QNetwork
 from algorithms.hdqn.tabular import TabularOptions
 from arcadia.media import VideoWriter
 from arcadia.runs import RunFolder
-from pipelines.colorization.networks import Colorizer, save_colorizer
+from pipelines.colorization.files import save_colorizer
+from pipelines.colorization.networks import Colorizer
 from pipelines.colorization.options import ColorizerOptions, NetworkOptions
 from pipelines.places.prepared import KIND, SCHEMA, VERSION
 from pipelines.sequences import SequenceOptions, task_of

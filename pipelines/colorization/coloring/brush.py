@@ -16,7 +16,8 @@ from arcadia.media import scaled_size
 from arcadia.precision import Precision, dtype_on
 from arcadia.runs import RunFolder
 from pipelines.colorization.checkpoints import COLORIZER, on_disk
-from pipelines.colorization.networks import Colorizer, check_colorizer, load_colorizer
+from pipelines.colorization.files import check_colorizer, load_colorizer
+from pipelines.colorization.networks import Colorizer
 from pipelines.colorization.spaces import split
 
 BATCH_PX = 1 << 20

@@ -89,7 +89,7 @@ class Coloring:
     def _features(self) -> np.ndarray | None:
         """Those of the picture that is borrowed from."""
         from pipelines.colorization.coloring.brush import features_of
-        from pipelines.colorization.networks import describe_colorizer, load_colorizer
+        from pipelines.colorization.files import describe_colorizer, load_colorizer
 
         style = self._command.style_from
         if style is None:

@@ -28,8 +28,8 @@ from arcadia.workers import device_of
 from pipelines.colorization.coloring.brush import Brush, find_weights
 from pipelines.colorization.coloring.pictures import decode_picture
 from pipelines.colorization.coloring.plan import expanded
+from pipelines.colorization.files import load_colorizer
 from pipelines.colorization.loading import decoded
-from pipelines.colorization.networks import load_colorizer
 from pipelines.places import PreparedData, PrepareOptions
 from pipelines.places.images import has_little_color
 

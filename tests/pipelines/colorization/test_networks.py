@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from arcadia.errors import UserError
 from pipelines.colorization import Colorizer, NetworkOptions, load_colorizer, save_colorizer
 from pipelines.colorization.config import ColorSpace
+from pipelines.colorization.files import describe_colorizer
 from pipelines.colorization.losses import class_loss, color_loss, total
-from pipelines.colorization.networks import describe_colorizer
 from pipelines.colorization.spaces import join, split
 
 SPACES = get_args(ColorSpace)

@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from arcadia.media import VideoWriter
-from pipelines.colorization.networks import Colorizer, save_colorizer
+from pipelines.colorization.files import save_colorizer
+from pipelines.colorization.networks import Colorizer
 
 
 def scene(shot: int, index: int) -> np.ndarray:

@@ -12,7 +12,8 @@ import pytest
 from arcadia.cli import main
 from arcadia.media import image_bytes, probe, read_image, write_image
 from arcadia.runs import RunFolder
-from pipelines.colorization.networks import Colorizer, save_colorizer
+from pipelines.colorization.files import save_colorizer
+from pipelines.colorization.networks import Colorizer
 from tests.pipelines.commands import Done, call_with
 
 from .conftest import make_network

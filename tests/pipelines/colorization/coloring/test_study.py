@@ -13,7 +13,7 @@ import pytest
 from arcadia.cli import main
 from arcadia.media import image_bytes, read_layers, write_image
 from pipelines.colorization.coloring.study import study_html
-from pipelines.colorization.networks import save_colorizer
+from pipelines.colorization.files import save_colorizer
 
 from .conftest import make_network
 
