@@ -8,9 +8,10 @@ stream per sub-environment) and its own random numbers. What leaves it is a
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+import gymnasium as gym
 import numpy as np
 import torch
 from ray.rllib.algorithms.algorithm import Algorithm
@@ -21,6 +22,7 @@ from ray.rllib.env.env_context import EnvContext
 from ray.rllib.env.env_runner import EnvRunner
 from ray.rllib.utils import force_list
 from ray.rllib.utils.checkpoints import Checkpointable
+from ray.tune.registry import ENV_CREATOR, _global_registry
 
 from algorithms.dqn.episodes import Episode, log_episodes
 from algorithms.dqn.networks import DQNModule
@@ -78,7 +80,7 @@ class DQNRunner(Pushes, KeepsState, EnvRunner, Checkpointable):
         """Makes the environments; they start at the first step."""
         if self.env is not None:
             self.env.close()
-        _, creator = Algorithm._get_env_id_and_creator(self.config.env, self.config)
+        creator = _env_creator(self.config)
         context = EnvContext(self.config.env_config, self.worker_index, 0, False, self.num_workers)
         self.frames = make_frames(
             self.options, lambda i: creator(context.copy_with_overrides(vector_index=i))
@@ -375,3 +377,12 @@ class DQNRunner(Pushes, KeepsState, EnvRunner, Checkpointable):
         own = list(force_list(getattr(self.config, f"callbacks_{name}")))
         kwargs = about | dict(env_runner=self, metrics_logger=self.metrics)
         make_callback(name, self._callbacks, own, kwargs=kwargs)
+
+
+def _env_creator(config: DQNConfig) -> Callable[[EnvContext], Any]:
+    """What makes an environment of those that are played."""
+    env = config.env
+    if isinstance(env, str) and ":" in env and not _global_registry.contains(ENV_CREATOR, env):
+        # RLlib would take module.of_mine:Id-v0 for the path of a class.
+        return lambda context: gym.make(env, **context)
+    return Algorithm._get_env_id_and_creator(env, config)[1]

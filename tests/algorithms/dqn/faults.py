@@ -1,12 +1,15 @@
-"""Killing the actors of a run, and training on until that has been noticed."""
+"""Killing the actors of a run, and training on until that has been noticed; an environment that
+fails."""
 
 import os
 import signal
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
+import gymnasium as gym
 import ray
+from gymnasium.envs.classic_control import CartPoleEnv
 
 from algorithms.dqn import DQN
 from algorithms.dqn.distributed import Distributed
@@ -53,3 +56,18 @@ def train_until(algo: DQN, condition: Callable[[], bool], seconds: float = 90) -
         if condition():
             return result
         assert time.monotonic() < end, result["faults"]
+
+
+class Breaks(CartPoleEnv):
+    """A pole that breaks after 600 steps of a process."""
+
+    num_steps: ClassVar[int] = 0
+
+    def step(self, action: Any) -> Any:
+        Breaks.num_steps += 1
+        if Breaks.num_steps > 600:
+            raise RuntimeError("the pole broke")
+        return super().step(action)
+
+
+gym.register("Breaks-v0", entry_point=Breaks, max_episode_steps=500)

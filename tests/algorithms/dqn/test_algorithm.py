@@ -10,6 +10,7 @@ from ray.tune.registry import register_env
 
 from algorithms.dqn import DQN, DQNConfig
 from arcadia.errors import UserError
+from tests.algorithms.dqn import faults
 
 pytestmark = pytest.mark.usefixtures("ray_session")
 
@@ -302,6 +303,13 @@ def test_registered_names_and_env_config_reach_the_environment():
     episodes = algo.train()["episodes"]
     assert {e["length"] for e in episodes} == {5}
     assert [e.unwrapped.index for e in algo.runner.frames.env.envs] == list(range(8))  # type: ignore[attr-defined]
+    algo.stop()
+
+
+def test_an_id_with_its_module_in_a_package_is_played():
+    config = DQNConfig.preset("fast", env=f"{faults.__name__}:Breaks-v0", learning_starts=100)
+    algo = config.training(steps_per_iteration=60, held_out_states=0).build_algo()
+    assert algo.train()["num_env_steps_sampled_lifetime"] >= 60
     algo.stop()
 
 

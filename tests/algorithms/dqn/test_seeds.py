@@ -17,6 +17,7 @@ from algorithms.dqn.seeds import SeedTrainer
 from arcadia.cli import main
 from arcadia.runs import RunFolder
 from arcadia.telemetry import read_scalars
+from tests.algorithms.dqn import faults
 
 pytestmark = pytest.mark.usefixtures("ray_session")
 
@@ -150,10 +151,13 @@ def test_fewer_than_two_seeds_are_refused(capsys):
 @pytest.mark.slow
 def test_a_seed_that_fails_says_so_in_its_run(tmp_path, capsys):
     folder = tmp_path / "seeds"
-    words = [*SMALL, "--seeds", "2", "--seed", "1", "--run-dir", str(folder)]
-    assert main(["train", "dqn", *words, "--total-frames", "4000", "--lr", "1e30"]) == 1
-    assert "2 of 2 seeds failed (seed 1: FloatingPointError: " in capsys.readouterr().err
+    words = [*SMALL[2:], "--env", f"{faults.__name__}:Breaks-v0", "--run-dir", str(folder)]
+    words += ["--seeds", "2", "--seed", "1", "--total-frames", "4000"]
+    assert main(["train", "dqn", *words]) == 1
+    error = capsys.readouterr().err
+    assert "2 of 2 seeds failed (" in error and "seed 1: RuntimeError: the pole broke" in error
     assert RunFolder.open(folder).status == "failed"
     for seed in (1, 2):
         run = RunFolder.open(folder / f"seed-{seed}")
-        assert run.status == "failed" and "FloatingPointError" in run.info["details"]["error"]
+        assert run.status == "failed" and "the pole broke" in run.info["details"]["error"]
+        assert "runner/epsilon" in read_scalars(run)
