@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
 import sys
 import time
@@ -19,6 +18,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
+
+from benchmarks.process import begin
 
 ARITHMETIC = ("online forward", "target forward", "backward", "optimizer")
 """Parts that are torch's kernels, the same ones in both loops."""
@@ -193,15 +194,7 @@ def main() -> None:
     parser.add_argument("--warm-up-s", type=float, default=12.0, help="default: 12")
     parser.add_argument("--json", action="store_true", help="print JSON alone")
     arguments = parser.parse_args()
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what libraries print is no answer
-    os.environ["OMP_NUM_THREADS"] = str(arguments.threads)
-    from arcadia.cluster import state_environment
-
-    state_environment()
-    import torch
-
-    torch.set_num_threads(arguments.threads)
+    answers = begin(arguments.threads)
     profiles = profile(
         turns=arguments.turns, seconds=arguments.seconds, warm_up_s=arguments.warm_up_s
     )

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import time
 from typing import Any
@@ -18,6 +17,7 @@ from benchmarks.dqn_contenders.ours import MONTEZUMA, Arcadia, ArcadiaActing, Hi
 from benchmarks.dqn_contenders.peers import RLlib, StableBaselines3
 from benchmarks.dqn_contenders.plain import BareActing, PlainLoop
 from benchmarks.dqn_contenders.task import Contender
+from benchmarks.process import begin
 
 CONTENDERS: dict[str, Any] = {
     "plain_loop": PlainLoop,
@@ -45,15 +45,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--warm-up-s", type=float, default=20.0)
     arguments = parser.parse_args()
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what libraries print is no answer
-    os.environ["OMP_NUM_THREADS"] = str(arguments.threads)
-    from arcadia.cluster import state_environment
-
-    state_environment()
-    import torch
-
-    torch.set_num_threads(arguments.threads)
+    answers = begin(arguments.threads)
     contender: Contender = CONTENDERS[arguments.name]()
     learns = "acting" not in arguments.name
     updates, end = 0, time.perf_counter() + arguments.warm_up_s

@@ -260,3 +260,15 @@ def test_a_loss_that_is_no_number_ends_the_training():
     b.r_t[3] = np.nan
     with pytest.raises(FloatingPointError, match="loss is nan after 1 updates: lower lr"):
         one.update_minibatches(b, 1)
+
+
+@pytest.mark.slow
+def test_compiled_a_distribution_of_returns_is_learnt_the_same():
+    eager, compiled = (
+        learner(num_atoms=51, v_min=-10.0, v_max=10.0, compile=on) for on in (False, True)
+    )
+    losses = [one.update_minibatches(batch(32), 1)[0]["loss"] for one in (eager, compiled)]
+    assert losses[1] == pytest.approx(losses[0])
+    np.testing.assert_allclose(weights(compiled), weights(eager), atol=1e-6)
+    for network in (compiled.dqn_module.online, compiled.dqn_module.target):
+        assert hasattr(network.outputs, "_torchdynamo_orig_callable")
